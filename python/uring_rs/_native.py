@@ -1,0 +1,76 @@
+"""The compiled module where it can be loaded; where not, the same names, which say why not.
+
+Importing uring_rs must work on every platform: a program that can live without io_uring asks
+`probe()` and goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING
+
+from .errors import Cause, UringUnavailable
+
+__all__ = [
+    "BufferPool",
+    "Completion",
+    "FixedBuffer",
+    "Request",
+    "Ring",
+    "SimKernel",
+    "Sqe",
+    "import_error",
+    "unavailable",
+]
+
+import_error: ImportError | None = None
+
+
+def unavailable() -> UringUnavailable:
+    """Why there is no compiled module here, as the exception that using it raises."""
+    if sys.platform.startswith("linux"):
+        reason = f"the compiled module of uring_rs cannot be loaded: {import_error}"
+        hint = f"install uring_rs with pip for this interpreter ({sys.executable})"
+        cause = Cause.OTHER
+    else:
+        reason = f"io_uring exists on Linux only, and this is {sys.platform}"
+        hint = ""
+        cause = Cause.UNSUPPORTED
+    error = UringUnavailable(errno.ENOSYS, reason)
+    error.reason, error.hint, error.cause = reason, hint, cause
+    return error
+
+
+try:
+    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+except ImportError as _error:
+    import_error = _error
+    if not TYPE_CHECKING:
+
+        class _Missing:
+            """Stands in for a compiled class; cannot be made."""
+
+            def __new__(cls, *_args: object, **_kwargs: object) -> object:
+                raise unavailable()
+
+        class Ring(_Missing):
+            """A ring, which cannot be made here: see `uring_rs.probe()`."""
+
+        class Sqe(_Missing):
+            """A detached request, which cannot be made here."""
+
+        class Request(_Missing):
+            """The name of a request, of which there are none here."""
+
+        class Completion(_Missing):
+            """A completion, of which there are none here."""
+
+        class BufferPool(_Missing):
+            """A pool of registered buffers, which cannot be made here."""
+
+        class FixedBuffer(_Missing):
+            """A registered buffer, of which there are none here."""
+
+        class SimKernel(_Missing):
+            """A simulated kernel, which cannot be made here."""

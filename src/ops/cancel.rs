@@ -1,0 +1,24 @@
+//! Cancelling requests. Each cancelled request still completes, most often with ECANCELED.
+
+use crate::ops::entry;
+use crate::sys::abi::io_uring_sqe;
+use crate::sys::consts::*;
+
+/// Cancel the request that has `key`.
+pub fn by_key(key: u64) -> io_uring_sqe {
+    io_uring_sqe { addr: key, ..entry(IORING_OP_ASYNC_CANCEL, -1) }
+}
+
+/// Cancel one request on `fd`, or all of them.
+pub fn by_fd(fd: i32, all: bool) -> io_uring_sqe {
+    let all = if all { IORING_ASYNC_CANCEL_ALL } else { 0 };
+    io_uring_sqe { op_flags: IORING_ASYNC_CANCEL_FD | all, ..entry(IORING_OP_ASYNC_CANCEL, fd) }
+}
+
+/// Cancel everything that can be cancelled.
+pub fn everything() -> io_uring_sqe {
+    io_uring_sqe {
+        op_flags: IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+        ..entry(IORING_OP_ASYNC_CANCEL, -1)
+    }
+}

@@ -1,0 +1,26 @@
+//! One function per operation: typed arguments in, a submission entry out, together with the
+//! memory of ours that the entry points at ([`args::Args`]).
+//!
+//! The functions know no ring and no Python. Buffers come in as address and length; whoever calls
+//! keeps them alive until the request's terminal completion (I2).
+
+pub mod address;
+pub mod args;
+pub mod cancel;
+pub mod cmsg;
+pub mod file;
+pub mod net;
+pub mod path;
+pub mod poll;
+pub mod timeout;
+
+use crate::sys::abi::io_uring_sqe;
+
+/// Where in a file to read or write. The all-ones offset means the file's own position.
+pub const CURRENT_POSITION: u64 = u64::MAX;
+
+/// An entry of operation `opcode` on `fd`, everything else zero, as the kernel demands.
+#[inline(always)]
+pub(crate) fn entry(opcode: u8, fd: i32) -> io_uring_sqe {
+    io_uring_sqe { opcode, fd, ..Default::default() }
+}

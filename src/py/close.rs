@@ -1,0 +1,315 @@
+//! Closing a Python ring: refuse, discard, cancel, drain with the interpreter free, then unmap and
+//! close (I12). What cannot be waited for goes to the graveyard.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::py::ring::PyRing;
+use crate::py::state::State;
+use crate::py::{errors, registry, trace};
+use crate::ring::access::RingCell;
+use crate::ring::kernel::Kernel;
+use crate::ring::teardown::DRAIN_NAP_NS;
+use crate::ring::Phase;
+
+/// How long the collection of a ring that was not closed waits for its requests.
+const LAST_PATIENCE_NS: u64 = 100_000_000;
+
+/// How long the interpreter's end waits for each ring.
+const EXIT_PATIENCE_NS: u64 = 1_000_000_000;
+
+impl PyRing {
+    /// Close within `patience_ns`; for ever if None.
+    pub(crate) fn close_ring(&self, py: Python<'_>, patience_ns: Option<u64>) -> PyResult<()> {
+        if !self.cell.same_process() {
+            return Ok(());
+        }
+        if self.hold(py)?.core.phase() == Phase::Closed {
+            return Ok(());
+        }
+        let deadline = patience_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
+        self.refuse(py)?;
+        let done = self.drain(py, deadline)?;
+        if done {
+            let fd = self.hold(py)?.core.fd();
+            // Nobody may ring a bell whose number could soon be another file's.
+            self.wake.mute();
+            self.hold(py)?.core.finish_close();
+            if let Some(callback) = &self.trace {
+                trace::life(py, callback, "close", fd);
+            }
+        } else {
+            self.abandon_in_flight(py)?;
+        }
+        Ok(())
+    }
+
+    /// Steps 1 and 2: no new work, and what is staged is taken back.
+    fn refuse(&self, py: Python<'_>) -> PyResult<()> {
+        self.discard_staged(py)?;
+        let mut back = Vec::new();
+        if self.cell.shared() {
+            self.send_others_away(py)?;
+        }
+        self.hold(py)?.core.begin_close(|index| back.push(index));
+        self.release_slots(py, &back)
+    }
+
+    /// A shared ring's waiters must come out of the kernel before anything is taken down.
+    fn send_others_away(&self, py: Python<'_>) -> PyResult<()> {
+        self.hold(py)?.core.refuse();
+        loop {
+            let plan = self.hold(py)?.core.plan_poke().map_err(|error| self.error(py, &error))?;
+            // Announced by nobody: this thread is the one that closes.
+            if let Some(plan) = plan {
+                let kernel = &self.kernel;
+                let poked = py.detach(|| plan.run(kernel, Some(0), 0));
+                poked.map_err(|error| self.error(py, &error))?;
+            }
+            let cell = &self.cell;
+            if py.detach(|| cell.wait_until_left(Duration::from_millis(2))) {
+                return Ok(());
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Steps 3 and 4: cancel, and take completions off until none is live. False when the time is
+    /// up first.
+    fn drain(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<bool> {
+        loop {
+            self.harvest(py)?;
+            let plan = {
+                let mut state = self.hold(py)?;
+                if state.core.live() == 0 {
+                    return Ok(true);
+                }
+                state.core.cancel_in_flight().map_err(|error| self.error(py, &error))?;
+                state.core.plan_drain()
+            };
+            // What was cancelled on the spot needs no waiting.
+            self.harvest(py)?;
+            if self.hold(py)?.core.live() == 0 {
+                return Ok(true);
+            }
+            let Some(plan) = plan else { return Ok(true) };
+            let left = deadline.map_or(u64::MAX, |at| at.saturating_sub(self.kernel.now_ns()));
+            if left == 0 {
+                return Ok(false);
+            }
+            let kernel = &self.kernel;
+            let entered = py.detach(|| plan.run(kernel, Some(left.min(DRAIN_NAP_NS)), 0));
+            entered.map_err(|error| self.error(py, &error))?;
+            py.check_signals()?;
+        }
+    }
+
+    /// Step 5: the time is up. Everything the kernel may touch stays, for good if need be.
+    fn abandon_in_flight(&self, py: Python<'_>) -> PyResult<()> {
+        let live = self.hold(py)?.core.live();
+        self.wake.mute();
+        registry::give_up(&self.cell);
+        errors::resource_warning(
+            py,
+            &format!(
+                "{live} requests of a closed ring could not be ended in time; their memory is kept"
+            ),
+        );
+        Ok(())
+    }
+
+    /// Take back what is staged and not published.
+    pub(crate) fn discard_staged(&self, py: Python<'_>) -> PyResult<u32> {
+        let mut back = Vec::new();
+        let count = self.hold(py)?.core.discard(|index| back.push(index));
+        self.release_slots(py, &back)?;
+        Ok(count)
+    }
+
+    /// Let go of what slots the kernel never saw kept alive.
+    fn release_slots(&self, py: Python<'_>, back: &[u32]) -> PyResult<()> {
+        for &index in back {
+            // SAFETY: taken back before publication: reserved, and ours (I2).
+            unsafe { self.cell.assume_held().keep(index) }.release(py);
+            self.hold(py)?.core.free(index);
+        }
+        Ok(())
+    }
+
+    /// What the ring's destruction does. Runs on any thread, maybe inside a collection.
+    fn let_die(&self, py: Python<'_>) {
+        if !self.cell.same_process() {
+            self.forget_in_child();
+            return;
+        }
+        // SAFETY: the object is being destroyed: nobody else can reach the ring (I9). A cell in
+        // the graveyard is only visited by `bury`, which needs the interpreter, which we have.
+        let (phase, live, staged) = unsafe {
+            let mut state = self.cell.hold_last();
+            (state.core.phase(), state.core.live(), state.core.pending_or_zero())
+        };
+        if phase == Phase::Open && !ENDING.load(Ordering::Relaxed) {
+            errors::resource_warning(
+                py,
+                &format!(
+                    "unclosed ring {:#x} with {} requests in flight and {staged} staged: use \
+                     `with uring_rs.Ring(...)`, or close()",
+                    self.id,
+                    live.saturating_sub(staged)
+                ),
+            );
+        }
+        if phase != Phase::Closed {
+            self.end_quietly(py, LAST_PATIENCE_NS);
+        }
+        self.drop_unread(py);
+    }
+
+    /// Close without raising; what cannot be ended here and now is given up.
+    fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
+        let ending = ENDING.load(Ordering::Relaxed);
+        let pending_error = PyErr::take(py);
+        if self.cell.mine() && !ending {
+            if let Err(error) = self.close_ring(py, Some(patience_ns)) {
+                error.write_unraisable(py, None);
+            }
+        }
+        // SAFETY: as in `let_die` (I9).
+        let mut state = unsafe { self.cell.hold_last() };
+        if state.core.phase() != Phase::Closed {
+            self.wake.mute();
+            if !state.core.finish_close() {
+                drop(state);
+                registry::give_up(&self.cell);
+            }
+        }
+        if let Some(error) = pending_error {
+            error.restore(py);
+        }
+    }
+
+    /// Completions nobody read: let go of their tokens, and close what they opened (I10).
+    fn drop_unread(&self, py: Python<'_>) {
+        loop {
+            // SAFETY: as in `let_die` (I9).
+            let mut state = unsafe { self.cell.hold_last() };
+            if state.core.phase() != Phase::Closed {
+                return;
+            }
+            let shown = state.peeked.pop_front();
+            let unread = state.ready.pop_front();
+            drop(state);
+            if shown.is_none() && unread.is_none() {
+                return;
+            }
+            if let Some(unread) = unread {
+                unread.discard(py, &self.kernel);
+            }
+            drop(shown);
+        }
+    }
+
+    /// In a forked child the ring is the parent's: touch nothing, keep everything (I9).
+    fn forget_in_child(&self) {
+        // SAFETY: the object is being destroyed, and the child has one thread (I9).
+        let mut state = unsafe { self.cell.hold_last() };
+        state.core.abandon();
+        std::mem::forget(std::mem::take(&mut state.ready));
+        std::mem::forget(std::mem::take(&mut state.peeked));
+    }
+}
+
+impl Drop for PyRing {
+    fn drop(&mut self) {
+        // Destroyed by the interpreter, so it is attached.
+        Python::attach(|py| self.let_die(py));
+    }
+}
+
+/// The interpreter is ending: from here on, rings are finished or leaked, never waited for.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Close every ring the calling thread may close, before the interpreter ends.
+#[pyfunction]
+pub(crate) fn _close_all(py: Python<'_>) {
+    ENDING.store(true, Ordering::Relaxed);
+    for cell in registry::all() {
+        if cell.same_process() && cell.mine() {
+            finish_within(py, &cell, EXIT_PATIENCE_NS);
+        }
+    }
+}
+
+/// Rings that were given up and are not finished yet, after finishing those that can be.
+#[pyfunction]
+pub(crate) fn _graveyard(py: Python<'_>) -> usize {
+    registry::bury(py);
+    registry::graves()
+}
+
+/// Close a ring without its Python object: its unread completions stay.
+fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) {
+    let Ok(Some(mut state)) = cell.hold() else { return };
+    let kernel = state.core.kernel().clone();
+    let deadline = kernel.now_ns().saturating_add(patience_ns);
+    let mut back = Vec::new();
+    state.core.begin_close(|index| back.push(index));
+    drop(state);
+    loop {
+        release_finished(py, cell, &mut back);
+        let Ok(Some(mut state)) = cell.hold() else { return };
+        let now = kernel.now_ns();
+        if state.core.finish_close() || now >= deadline || state.core.cancel_in_flight().is_err() {
+            return;
+        }
+        let Some(plan) = state.core.plan_drain() else { return };
+        drop(state);
+        let nap = (deadline - now).min(DRAIN_NAP_NS);
+        if py.detach(|| plan.run(&kernel, Some(nap), 0)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Finish a given-up ring if all its requests have ended. True when it is finished.
+pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> bool {
+    if !cell.same_process() || !cell.mine() {
+        return false;
+    }
+    let plan = match cell.hold() {
+        Ok(Some(mut state)) => state.core.plan_flush(),
+        _ => return false,
+    };
+    if let (Some(plan), Ok(Some(state))) = (plan, cell.hold()) {
+        let kernel = state.core.kernel().clone();
+        drop(state);
+        let _ = plan.run(&kernel, None, 0);
+    }
+    release_finished(py, cell, &mut Vec::new());
+    match cell.hold() {
+        Ok(Some(mut state)) => state.core.finish_close(),
+        _ => false,
+    }
+}
+
+/// Take finished requests off a ring that nobody reads any more, and let go of their memory.
+fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<u32>) {
+    let Ok(Some(mut state)) = cell.hold() else { return };
+    while let Some(event) = state.core.next_event() {
+        if event.terminal {
+            back.push(event.index);
+        }
+    }
+    state.core.reaped();
+    drop(state);
+    for index in back.drain(..) {
+        // SAFETY: finished, or taken back before publication; handled by us alone (I2).
+        unsafe { cell.assume_held().keep(index) }.release(py);
+        if let Ok(Some(mut state)) = cell.hold() {
+            state.core.free(index);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From Python arguments to what the operations take, with an error that names what is wrong.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyFloat, PyInt, PyString};
+
+use crate::ops::timeout::Time;
+use crate::ops::CURRENT_POSITION;
+use crate::py::keep::{Keep, Memory};
+use crate::sys::consts::*;
+
+/// A descriptor: an int, or an object with `fileno()`, which is then held while in flight so that
+/// it cannot be collected and its number reused.
+#[inline(always)]
+pub(crate) fn file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let fd = file_number(object)?;
+    if !object.is_exact_instance_of::<PyInt>() {
+        keep.hold_object(object);
+    }
+    Ok(fd)
+}
+
+/// The number of a descriptor.
+#[inline(always)]
+pub(crate) fn file_number(object: &Bound<'_, PyAny>) -> PyResult<i32> {
+    // SAFETY: a valid object; may run its fileno(), and no lock is held (I6).
+    let fd = unsafe { ffi::PyObject_AsFileDescriptor(object.as_ptr()) };
+    if fd < 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    Ok(fd)
+}
+
+/// An offset in a file; -1 is the file's own position.
+#[inline(always)]
+pub(crate) fn offset(offset: i64) -> PyResult<u64> {
+    match offset {
+        -1 => Ok(CURRENT_POSITION),
+        0.. => Ok(offset as u64),
+        _ => Err(PyValueError::new_err(format!(
+            "offset must be 0 or more, or -1 for the file's own position, not {offset}"
+        ))),
+    }
+}
+
+/// How many bytes of `memory` to transfer: all of it, or `nbytes`.
+#[inline(always)]
+pub(crate) fn length(memory: Memory, nbytes: Option<i64>) -> PyResult<u32> {
+    let len = match nbytes {
+        None => memory.len as u64,
+        Some(n) if n >= 0 && n as u64 <= memory.len as u64 => n as u64,
+        Some(n) => return Err(bad_length(n, memory.len)),
+    };
+    u32::try_from(len).map_err(|_| too_long(len))
+}
+
+#[cold]
+fn bad_length(nbytes: i64, len: usize) -> PyErr {
+    PyValueError::new_err(format!(
+        "nbytes must be 0 to {len}, the size of the buffer, not {nbytes}"
+    ))
+}
+
+#[cold]
+fn too_long(len: u64) -> PyErr {
+    PyValueError::new_err(format!(
+        "one request moves at most 4 GiB - 1, not {len} bytes: split it, or give nbytes"
+    ))
+}
+
+/// Flags of a request, as a user may set them.
+#[inline(always)]
+pub(crate) fn sqe_flags(flags: u32) -> PyResult<u8> {
+    const KNOWN: u32 = (IOSQE_FIXED_FILE
+        | IOSQE_IO_DRAIN
+        | IOSQE_IO_LINK
+        | IOSQE_IO_HARDLINK
+        | IOSQE_ASYNC
+        | IOSQE_CQE_SKIP_SUCCESS) as u32;
+    if flags & !KNOWN != 0 {
+        return Err(bad_sqe_flags(flags));
+    }
+    Ok(flags as u8)
+}
+
+#[cold]
+fn bad_sqe_flags(flags: u32) -> PyErr {
+    if flags & u32::from(IOSQE_BUFFER_SELECT) != 0 {
+        return PyValueError::new_err("BUFFER_SELECT needs a ring of provided buffers");
+    }
+    PyValueError::new_err(format!("flags must be SqeFlags, not {flags:#x}"))
+}
+
+/// A path: str, bytes or os.PathLike.
+pub(crate) fn path(object: &Bound<'_, PyAny>) -> PyResult<CString> {
+    let bytes = if let Ok(bytes) = object.cast::<PyBytes>() {
+        bytes.as_bytes().to_vec()
+    } else {
+        let fspath = object.py().import("os")?.call_method1("fspath", (object,))?;
+        match fspath.cast::<PyBytes>() {
+            Ok(bytes) => bytes.as_bytes().to_vec(),
+            Err(_) => fspath.extract::<PathBuf>()?.as_os_str().as_bytes().to_vec(),
+        }
+    };
+    CString::new(bytes).map_err(|_| PyValueError::new_err("embedded null byte in the path"))
+}
+
+/// Seconds, as a float or an int, to nanoseconds.
+pub(crate) fn nanoseconds(seconds: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if seconds.is_instance_of::<PyString>() || !(is_number(seconds)) {
+        return Err(PyTypeError::new_err("seconds must be a number"));
+    }
+    if let Ok(whole) = seconds.cast::<PyInt>() {
+        let whole: i64 = whole.extract().map_err(|_| out_of_range())?;
+        let whole = u64::try_from(whole).map_err(|_| negative())?;
+        return whole.checked_mul(1_000_000_000).ok_or_else(out_of_range);
+    }
+    let value: f64 = seconds.extract()?;
+    if value.is_nan() || value < 0.0 {
+        return Err(negative());
+    }
+    let ns = value * 1e9;
+    if ns >= i64::MAX as f64 {
+        return Err(out_of_range());
+    }
+    // Up, as the standard library does: a wait must not end before its time.
+    Ok(ns.ceil() as u64)
+}
+
+fn is_number(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyFloat>()
+        || object.is_instance_of::<PyInt>()
+        || object.hasattr("__float__").unwrap_or(false)
+}
+
+fn negative() -> PyErr {
+    PyValueError::new_err("seconds must not be negative")
+}
+
+fn out_of_range() -> PyErr {
+    PyOverflowError::new_err("seconds are too many for the kernel's clock")
+}
+
+/// A timeout in seconds; None is for ever.
+#[inline]
+pub(crate) fn patience(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    match timeout {
+        None => Ok(None),
+        Some(seconds) if seconds.extract::<f64>().is_ok_and(|s| s == f64::INFINITY) => Ok(None),
+        Some(seconds) => nanoseconds(seconds).map(Some),
+    }
+}
+
+/// A time for the kernel: seconds, whether absolute, and on which clock.
+pub(crate) fn time(
+    seconds: &Bound<'_, PyAny>,
+    absolute: bool,
+    clock: &str,
+    etime_success: bool,
+) -> PyResult<Time> {
+    let clock = match clock {
+        "monotonic" => 0,
+        "boottime" => IORING_TIMEOUT_BOOTTIME,
+        "realtime" => IORING_TIMEOUT_REALTIME,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "clock must be 'monotonic', 'boottime' or 'realtime', not {other:?}"
+            )))
+        }
+    };
+    let mut flags = clock;
+    if absolute {
+        flags |= IORING_TIMEOUT_ABS;
+    }
+    if etime_success {
+        flags |= IORING_TIMEOUT_ETIME_SUCCESS;
+    }
+    Ok(Time { ns: nanoseconds(seconds)?, flags })
+}

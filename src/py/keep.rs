@@ -1,0 +1,248 @@
+//! What a request keeps alive: the payload of its slot.
+//!
+//! Exports sit in the slot itself: a `Py_buffer` may point at itself, and a slot does not move
+//! (I1). They are released exactly once, after the terminal completion, with no lock held (I6).
+
+use std::mem::MaybeUninit;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::ops::args::Args;
+use crate::ring::slots::Zeroed;
+use crate::sys::os::iovec;
+
+/// Everything one request keeps alive. All zeroes is the empty state.
+#[repr(C)]
+pub(crate) struct Keep {
+    /// The caller's user_data; an owned reference, or null.
+    token: *mut ffi::PyObject,
+    /// A file object, or the `Sqe` that was pushed; an owned reference, or null.
+    hold: *mut ffi::PyObject,
+    /// The `FixedBuffer` in use; an owned reference, or null.
+    fixed: *mut ffi::PyObject,
+    more: Option<Box<More>>,
+    view: MaybeUninit<ffi::Py_buffer>,
+    has_view: bool,
+    /// The ring that the request's target or registered buffer belongs to; 0 for any.
+    pub(crate) ring_id: u32,
+    /// `hold` is an `Sqe` that was pushed.
+    pub(crate) pushed: bool,
+}
+
+/// What only some operations need.
+#[derive(Default)]
+struct More {
+    args: Args,
+    views: Vec<Box<ffi::Py_buffer>>,
+}
+
+// SAFETY: null pointers, None (a null box), no view: all-zero bytes are the empty value (I1).
+unsafe impl Zeroed for Keep {}
+
+/// A buffer's memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) addr: u64,
+    pub(crate) len: usize,
+}
+
+/// Read from it, or write to it?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The kernel reads: any bytes-like object.
+    Source,
+    /// The kernel writes: a writable one.
+    Destination,
+}
+
+impl Access {
+    fn flags(self) -> std::ffi::c_int {
+        match self {
+            Access::Source => ffi::PyBUF_SIMPLE,
+            Access::Destination => ffi::PyBUF_WRITABLE,
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep {
+            token: std::ptr::null_mut(),
+            hold: std::ptr::null_mut(),
+            fixed: std::ptr::null_mut(),
+            more: None,
+            view: MaybeUninit::zeroed(),
+            has_view: false,
+            ring_id: 0,
+            pushed: false,
+        }
+    }
+}
+
+impl Keep {
+    /// Export `object`'s memory into this slot. May run Python code: call with no lock held (I6).
+    #[inline(always)]
+    pub(crate) fn export(&mut self, object: &Bound<'_, PyAny>, access: Access) -> PyResult<Memory> {
+        debug_assert!(!self.has_view);
+        let view = self.view.as_mut_ptr();
+        // SAFETY: `view` stays where it is until released: slots do not move (I1).
+        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view, access.flags()) } != 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
+        self.has_view = true;
+        // SAFETY: just filled in by the exporter (I5: only the address is taken).
+        unsafe { Ok(Memory { addr: (*view).buf as u64, len: (*view).len as usize }) }
+    }
+
+    /// Export several buffers and list them as vectors.
+    pub(crate) fn export_all(
+        &mut self,
+        objects: &Bound<'_, PyAny>,
+        access: Access,
+    ) -> PyResult<Vec<iovec>> {
+        let mut vectors = Vec::new();
+        for object in objects.try_iter()? {
+            let object = object?;
+            if vectors.len() == IOV_MAX {
+                return Err(PyValueError::new_err(format!("more than {IOV_MAX} buffers")));
+            }
+            let mut view = Box::<ffi::Py_buffer>::new_uninit();
+            // SAFETY: boxed, so the view stays where it is until released (I1).
+            let failed = unsafe {
+                ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), access.flags())
+            };
+            if failed != 0 {
+                return Err(PyErr::fetch(object.py()));
+            }
+            // SAFETY: filled in by the exporter (I5).
+            let view = unsafe { view.assume_init() };
+            vectors.push(iovec { iov_base: view.buf, iov_len: view.len as usize });
+            self.more().views.push(view);
+        }
+        Ok(vectors)
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_with(Box::default)
+    }
+
+    /// Keep memory of ours that the entry points at.
+    #[inline(always)]
+    pub(crate) fn keep_args(&mut self, args: Args) {
+        if !matches!(args, Args::None) {
+            self.more().args = args;
+        }
+    }
+
+    /// What the operation's own memory is.
+    pub(crate) fn args(&self) -> Option<&Args> {
+        self.more.as_ref().map(|more| &more.args)
+    }
+
+    /// Take the operation's own memory out, for what the kernel wrote there.
+    #[inline(always)]
+    pub(crate) fn take_args(&mut self) -> Option<Args> {
+        self.more.as_mut().map(|more| std::mem::take(&mut more.args))
+    }
+
+    /// Hold `object` as long as the request is in flight.
+    #[inline(always)]
+    pub(crate) fn hold_object(&mut self, object: &Bound<'_, PyAny>) {
+        debug_assert!(self.hold.is_null());
+        self.hold = object.clone().into_ptr();
+    }
+
+    /// Hold a registered buffer as long as the request is in flight.
+    pub(crate) fn hold_fixed(&mut self, buffer: &Bound<'_, PyAny>) {
+        debug_assert!(self.fixed.is_null());
+        self.fixed = buffer.clone().into_ptr();
+    }
+
+    /// The object held.
+    pub(crate) fn held<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: an owned reference or null (I2).
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, self.hold) }
+    }
+
+    /// Remember the caller's user_data.
+    #[inline(always)]
+    pub(crate) fn set_token(&mut self, token: *mut ffi::PyObject) {
+        debug_assert!(self.token.is_null());
+        self.token = token;
+    }
+
+    /// The caller's user_data: borrowed, or null.
+    #[inline(always)]
+    pub(crate) fn token(&self) -> *mut ffi::PyObject {
+        self.token
+    }
+
+    /// Hand the reference to the caller's user_data over.
+    #[inline(always)]
+    pub(crate) fn take_token(&mut self) -> *mut ffi::PyObject {
+        std::mem::replace(&mut self.token, std::ptr::null_mut())
+    }
+
+    /// Is there nothing (left) that [`Keep::release`] must let go of?
+    #[inline(always)]
+    pub(crate) fn is_bare(&self) -> bool {
+        !self.has_view && !self.has_rest()
+    }
+
+    /// Let go of everything; back to the empty state. May run Python code: no lock held (I6), and
+    /// never before the terminal completion (I2).
+    #[inline(always)]
+    pub(crate) fn release(&mut self, py: Python<'_>) {
+        if self.has_view {
+            self.has_view = false;
+            // SAFETY: filled in by `export` and released once: `has_view` was set (I2).
+            unsafe { ffi::PyBuffer_Release(self.view.as_mut_ptr()) };
+        }
+        self.ring_id = 0;
+        if self.has_rest() {
+            self.release_rest(py);
+        }
+    }
+
+    #[inline(always)]
+    fn has_rest(&self) -> bool {
+        !(self.token.is_null()
+            && self.hold.is_null()
+            && self.fixed.is_null()
+            && self.more.is_none())
+    }
+
+    #[cold]
+    fn release_rest(&mut self, py: Python<'_>) {
+        if let Some(mut more) = self.more.take() {
+            for view in &mut more.views {
+                // SAFETY: filled in by `export_all`, released once: `more` was taken (I2).
+                unsafe { ffi::PyBuffer_Release(&raw mut **view) };
+            }
+        }
+        let fixed = std::mem::replace(&mut self.fixed, std::ptr::null_mut());
+        // SAFETY: an owned reference or null, taken out of the slot (I2).
+        if let Some(buffer) = unsafe { Bound::from_owned_ptr_or_opt(py, fixed) } {
+            super::pool::used_no_more(&buffer);
+        }
+        if std::mem::take(&mut self.pushed) {
+            super::sqe::push_ended(self.held(py));
+        }
+        let hold = std::mem::replace(&mut self.hold, std::ptr::null_mut());
+        let token = self.take_token();
+        for object in [hold, token] {
+            // SAFETY: owned references or null, taken out of the slot, so dropped once (I2).
+            unsafe { ffi::Py_XDECREF(object) };
+        }
+    }
+}
+
+/// UIO_MAXIOV.
+const IOV_MAX: usize = 1024;
+
+// SAFETY: raw references that are only touched with the interpreter attached (I6).
+unsafe impl Send for Keep {}
+// SAFETY: as above.
+unsafe impl Sync for Keep {}

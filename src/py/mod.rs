@@ -1,0 +1,51 @@
+//! The Python face: thin classes over the ring core. The only code that touches Python.
+
+mod address;
+mod build;
+mod builders;
+mod close;
+mod completion;
+mod convert;
+mod errors;
+mod freelist;
+mod gc;
+mod keep;
+mod kernel;
+mod pool;
+mod probe;
+mod rawtype;
+mod reap;
+mod registry;
+mod request;
+mod ring;
+mod sim;
+mod sqe;
+mod state;
+mod submit;
+mod trace;
+mod wake;
+
+use pyo3::prelude::*;
+
+/// The core ring behind a Python ring.
+type Core = crate::ring::Ring<kernel::AnyKernel, keep::Keep>;
+
+/// The compiled half of uring_rs. Import its names from `uring_rs`.
+#[pymodule(gil_used = false)]
+fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    m.add_class::<ring::PyRing>()?;
+    m.add_class::<sqe::PySqe>()?;
+    m.add_class::<pool::PyBufferPool>()?;
+    m.add_class::<pool::PyFixedBuffer>()?;
+    m.add_class::<sim::PySimKernel>()?;
+    m.add("Request", request::type_object(py)?)?;
+    m.add("Completion", completion::type_object(py)?)?;
+    m.add_function(wrap_pyfunction!(probe::probe_dict, m)?)?;
+    m.add_function(wrap_pyfunction!(probe::_operations, m)?)?;
+    m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
+    m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
+    // While Python is whole: later, what is in flight can only be leaked.
+    py.import("atexit")?.call_method1("register", (m.getattr("_close_all")?,))?;
+    Ok(())
+}

@@ -1,0 +1,545 @@
+//! `Ring`: the class, its facts, and its small calls. Staging is in `submit`, completions in
+//! `reap`, closing in `close`, the builders in `builders`.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::PyTraverseError;
+
+use crate::py::convert::patience;
+use crate::py::kernel::AnyKernel;
+use crate::py::sim::PySimKernel;
+use crate::py::sqe::PySqe;
+use crate::py::state::State;
+use crate::py::wake::Wake;
+use crate::py::{errors, gc, registry, request, trace, Core};
+use crate::ring::access::{Hold, RingCell};
+use crate::ring::kernel::Linux;
+use crate::ring::params::{register_error, Config};
+use crate::ring::{probe, Phase};
+use crate::sys::abi::io_uring_params;
+use crate::sys::consts::*;
+use crate::sys::opcode;
+
+/// One io_uring: prepare requests, submit them, iterate over their completions.
+///
+///     with uring_rs.Ring(64) as ring:
+///         ring.prep_read(fd, buf, offset=0, user_data="readme")
+///         ring.submit(wait=1)
+///         for cqe in ring:
+///             print(cqe.user_data, cqe.res)
+///
+/// Args:
+///     entries: submission entries, 1 to 32768; the kernel rounds up to a power of two.
+///     cq_entries: completion entries, at least as many, up to 65536 (default: twice entries).
+///         As many requests can be unfinished at a time.
+///     flags: SetupFlags in place of the best known ones.
+///     sqpoll_idle_ms: have a kernel thread poll for submissions, and sleep after so many idle
+///         milliseconds. Never faster on machines with few processors.
+///     sqpoll_cpu: the processor of that thread.
+///     shared: usable from many threads at once. Otherwise the ring belongs to the first thread
+///         that uses it, and others get WrongThread.
+///     sq_full: "submit" (prep_* submits what is staged and goes on) or "raise"
+///         (SubmissionQueueFull).
+///     trace: called with an event's name and a dict for every prep, enter and completion.
+///     kernel: a SimKernel to run on instead of the real one.
+///
+/// Raises:
+///     UringUnavailable: this host refuses rings; `reason` and `hint` say more.
+///     ZeroEntries, TooManyEntries, ValueError: an argument the kernel would not accept.
+///
+/// Memory: every buffer given to a request is locked until the request's last completion.
+/// Source: io_uring_setup(2), io_uring(7).
+#[pyclass(name = "Ring", module = "uring_rs", frozen, subclass, weakref)]
+pub(crate) struct PyRing {
+    pub(crate) cell: Arc<RingCell<State>>,
+    pub(crate) kernel: AnyKernel,
+    pub(crate) id: u32,
+    pub(crate) full_raises: bool,
+    pub(crate) sqpoll: bool,
+    pub(crate) trace: Option<Py<PyAny>>,
+    pub(crate) wake: Wake,
+    pub(crate) params: io_uring_params,
+    ops: OnceLock<probe::OpSet>,
+}
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+impl PyRing {
+    /// Take the ring for a moment. Never call Python, release a buffer or sleep meanwhile (I6).
+    #[inline(always)]
+    pub(crate) fn hold(&self, py: Python<'_>) -> PyResult<Hold<'_, State>> {
+        match self.cell.hold() {
+            Ok(Some(hold)) => Ok(hold),
+            Ok(None) => self.hold_contended(py),
+            Err(error) => Err(self.error(py, &error)),
+        }
+    }
+
+    #[cold]
+    fn hold_contended(&self, py: Python<'_>) -> PyResult<Hold<'_, State>> {
+        loop {
+            py.detach(|| self.cell.wait_turn());
+            match self.cell.hold() {
+                Ok(Some(hold)) => return Ok(hold),
+                Ok(None) => {}
+                Err(error) => return Err(self.error(py, &error)),
+            }
+        }
+    }
+
+    pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        match self.hold(py)?.core.phase() {
+            Phase::Open => Ok(()),
+            _ => Err(self.error(py, &crate::ring::error::RingError::Closed)),
+        }
+    }
+
+    /// The operations the kernel of this ring supports.
+    fn ops(&self, py: Python<'_>) -> PyResult<&probe::OpSet> {
+        if let Some(ops) = self.ops.get() {
+            return Ok(ops);
+        }
+        let fd = self.hold(py)?.core.fd();
+        let found = probe::probe_ops(&self.kernel, fd);
+        let found = found.map_err(|errno| self.error(py, &register_error(errno)))?;
+        Ok(self.ops.get_or_init(|| found))
+    }
+
+    fn trace_from_environment(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let environ = py.import("os")?.getattr("environ")?;
+        let set = environ.call_method1("get", ("URING_RS_TRACE", ""))?.extract::<String>()?;
+        if matches!(set.as_str(), "" | "0") {
+            return Ok(None);
+        }
+        Ok(Some(py.import("uring_rs.trace")?.getattr("log_event")?.unbind()))
+    }
+}
+
+#[pymethods]
+impl PyRing {
+    #[new]
+    #[pyo3(signature = (entries = 64, *, cq_entries = None, flags = None, sqpoll_idle_ms = None,
+        sqpoll_cpu = None, shared = false, sq_full = "submit", trace = None, kernel = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        entries: i64,
+        cq_entries: Option<i64>,
+        flags: Option<u32>,
+        sqpoll_idle_ms: Option<u32>,
+        sqpoll_cpu: Option<u32>,
+        shared: bool,
+        sq_full: &str,
+        trace: Option<Bound<'_, PyAny>>,
+        kernel: Option<&Bound<'_, PySimKernel>>,
+    ) -> PyResult<Self> {
+        let full_raises = match sq_full {
+            "submit" => false,
+            "raise" => true,
+            _ => return Err(PyValueError::new_err("sq_full must be 'submit' or 'raise'")),
+        };
+        let trace = match trace {
+            Some(callback) if !callback.is_callable() => {
+                return Err(PyTypeError::new_err("trace must be callable"))
+            }
+            Some(callback) => Some(callback.unbind()),
+            None => Self::trace_from_environment(py)?,
+        };
+        let config = Config {
+            entries: entry_count(entries)?,
+            cq_entries: cq_entries.map(entry_count).transpose()?,
+            flags,
+            sqpoll_idle_ms,
+            sqpoll_cpu,
+            shared,
+        };
+        registry::bury(py);
+        let kernel =
+            kernel.map_or(AnyKernel::Linux(Linux), |sim| AnyKernel::Sim(sim.get().kernel()));
+        let core = py
+            .detach(|| Core::new(kernel.clone(), &config))
+            .map_err(|error| errors::ring_error(py, &error))?;
+        let params = *core.params();
+        let fd = core.fd();
+        let cell = Arc::new(RingCell::new(State::new(core), shared));
+        registry::remember(&cell);
+        if let Some(callback) = &trace {
+            trace::life(py, callback, "open", fd);
+        }
+        Ok(PyRing {
+            cell,
+            kernel,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            full_raises,
+            sqpoll: params.flags & IORING_SETUP_SQPOLL != 0,
+            trace,
+            wake: Wake::new(fd),
+            params,
+            ops: OnceLock::new(),
+        })
+    }
+
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.get().check_open(slf.py())?;
+        Ok(slf)
+    }
+
+    /// Close. With an exception under way, what is staged is discarded, not submitted.
+    #[pyo3(signature = (exc_type = None, exc = None, tb = None, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc: Option<&Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc, tb);
+        self.close_ring(py, None)
+    }
+
+    /// Close the ring: discard what is staged, cancel what is in flight, wait until the kernel is
+    /// done with every buffer, then let go of it. Completions not yet read stay readable.
+    ///
+    /// Args:
+    ///     timeout: seconds to wait for requests that cannot be cancelled (disk transfers under
+    ///         way). When it has passed, their memory is leaked rather than freed, with a
+    ///         ResourceWarning. None waits as long as it takes; Ctrl-C works.
+    ///
+    /// Closing a closed ring does nothing. In a forked child it touches nothing.
+    #[pyo3(signature = (timeout = None))]
+    fn close(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.close_ring(py, patience(timeout)?)
+    }
+
+    /// The ring's descriptor, to be watched by poll or epoll: readable when there are completions.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.check_open(py)?;
+        Ok(self.hold(py)?.core.fd())
+    }
+
+    /// Whether the ring is closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.hold(py)?.core.phase() != Phase::Open)
+    }
+
+    /// Submission entries there are.
+    #[getter]
+    fn sq_entries(&self) -> u32 {
+        self.params.sq_entries
+    }
+
+    /// Completion entries there are; as many requests can be unfinished at a time.
+    #[getter]
+    fn cq_entries(&self) -> u32 {
+        self.params.cq_entries
+    }
+
+    /// SetupFlags the ring was made with.
+    #[getter]
+    fn flags(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        flag_class(py, "SetupFlags", self.params.flags)
+    }
+
+    /// Features of the kernel.
+    #[getter]
+    fn features(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        flag_class(py, "Features", self.params.features)
+    }
+
+    /// Whether many threads may use it at once.
+    #[getter]
+    fn shared(&self) -> bool {
+        self.cell.shared()
+    }
+
+    /// Free submission entries.
+    #[getter]
+    fn sq_space(&self, py: Python<'_>) -> PyResult<u32> {
+        let mut state = self.hold(py)?;
+        Ok(if state.core.phase() == Phase::Open { state.core.sq().space() } else { 0 })
+    }
+
+    /// Entries that the kernel has not taken yet.
+    #[getter]
+    fn sq_ready(&self, py: Python<'_>) -> PyResult<u32> {
+        let mut state = self.hold(py)?;
+        Ok(if state.core.phase() == Phase::Open { state.core.pending() } else { 0 })
+    }
+
+    /// Completions that can be had without blocking.
+    #[getter]
+    fn cq_ready(&self, py: Python<'_>) -> PyResult<usize> {
+        if self.hold(py)?.core.phase() == Phase::Open {
+            self.harvest(py)?;
+        }
+        Ok(self.hold(py)?.have())
+    }
+
+    /// Requests staged or with the kernel.
+    #[getter]
+    fn in_flight(&self, py: Python<'_>) -> PyResult<u32> {
+        Ok(self.hold(py)?.core.live())
+    }
+
+    /// Whether completions wait outside the full completion queue. None is lost: the next reaping
+    /// brings them in.
+    #[getter]
+    fn cq_overflowed(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut state = self.hold(py)?;
+        Ok(state.core.phase() == Phase::Open && state.core.sq().cq_overflowed())
+    }
+
+    /// Whether the kernel's poll thread sleeps and must be woken (SQPOLL).
+    #[getter]
+    fn sq_needs_wakeup(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut state = self.hold(py)?;
+        Ok(self.sqpoll && state.core.phase() == Phase::Open && state.core.sq().needs_wakeup())
+    }
+
+    /// Completions that no request of this ring stands for. Always 0, unless the kernel or this
+    /// library is broken.
+    #[getter]
+    fn stray_completions(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.hold(py)?.core.strays())
+    }
+
+    /// Whether a request is still staged or with the kernel.
+    #[pyo3(signature = (request, /))]
+    fn is_live(&self, py: Python<'_>, request: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let key = request::extract(request)?;
+        let state = self.hold(py)?;
+        let live = state.core.slots().and_then(|slots| slots.lookup(key.key));
+        Ok(key.ring_id == self.id && live.is_some())
+    }
+
+    /// Whether the kernel has an operation, given by name ("READ") or number.
+    #[pyo3(signature = (op, /))]
+    fn supports(&self, py: Python<'_>, op: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let number = if let Ok(name) = op.extract::<String>() {
+            let info = opcode::by_name(&name);
+            info.ok_or_else(|| PyValueError::new_err(format!("no operation {name:?}")))?.number
+        } else {
+            op.extract::<u8>()?
+        };
+        self.check_open(py)?;
+        Ok(self.ops(py)?.contains(number))
+    }
+
+    /// Submit what is staged, and wait for completions.
+    ///
+    /// Args:
+    ///     wait: return once so many completions can be had.
+    ///     timeout: seconds to wait at most; with fewer completions the call just returns.
+    ///
+    /// Returns: how many requests the kernel took.
+    /// Source: io_uring_submit_and_wait(3).
+    #[pyo3(signature = (wait = 0, timeout = None))]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        wait: u32,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u32> {
+        self.check_open(py)?;
+        self.submit_and_wait(py, wait, patience(timeout)?)
+    }
+
+    /// Submit what is staged, and wait until `min` completions can be had, the time is up, or
+    /// somebody calls wake().
+    ///
+    /// Returns: how many completions can be had.
+    #[pyo3(signature = (min = 1, timeout = None))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        min: u32,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        self.check_open(py)?;
+        self.submit_and_wait(py, min, patience(timeout)?)?;
+        Ok(self.hold(py)?.have())
+    }
+
+    /// Submit what is staged, wait for one completion and take it.
+    ///
+    /// Raises:
+    ///     TimeoutError: none came within `timeout` seconds, or wake() was called first.
+    #[pyo3(signature = (timeout = None))]
+    fn wait_cqe(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        self.check_open(py)?;
+        self.submit_and_wait(py, 1, patience(timeout)?)?;
+        self.next_ready(py)?.ok_or_else(|| PyTimeoutError::new_err("no completion in time"))
+    }
+
+    /// Submit what is staged, wait for `min` completions (or the time to be up), and iterate over
+    /// those there are.
+    #[pyo3(signature = (min = 0, timeout = None))]
+    fn completions<'py>(
+        slf: Bound<'py, Self>,
+        min: u32,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let (py, ring) = (slf.py(), slf.get());
+        ring.check_open(py)?;
+        ring.submit_and_wait(py, min, patience(timeout)?)?;
+        Ok(slf)
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    /// The next completion there is, without waiting.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.next_unless_closed(py)
+    }
+
+    /// Take the next completion; None when there is none without waiting.
+    fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.next_unless_closed(py)
+    }
+
+    /// The next completion, left in place; None when there is none without waiting.
+    fn peek(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.show_next(py)
+    }
+
+    /// Take all completions there are without waiting, or at most `max` of them.
+    #[pyo3(signature = (max = None))]
+    fn reap(&self, py: Python<'_>, max: Option<usize>) -> PyResult<Vec<Py<PyAny>>> {
+        let mut taken = Vec::new();
+        while taken.len() < max.unwrap_or(usize::MAX) {
+            match self.next_unless_closed(py)? {
+                Some(next) => taken.push(next),
+                None => break,
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Show the kernel what is staged without entering it. Returns how many entries it has not
+    /// taken yet. With SQPOLL this submits; otherwise the next submit() or enter() does.
+    fn flush(&self, py: Python<'_>) -> PyResult<u32> {
+        let flushed = self.hold(py)?.core.publish();
+        flushed.map_err(|error| self.error(py, &error))
+    }
+
+    /// Take back what is staged and not yet shown to the kernel. Returns how many requests.
+    fn discard(&self, py: Python<'_>) -> PyResult<u32> {
+        self.check_open(py)?;
+        self.discard_staged(py)
+    }
+
+    /// io_uring_enter(2) just as given, after publishing what is staged: for experts.
+    ///
+    /// Returns: how many entries the kernel took. 0 when a signal or the time ended the wait.
+    #[pyo3(signature = (to_submit, min_complete = 0, flags = 0))]
+    fn enter(
+        &self,
+        py: Python<'_>,
+        to_submit: u32,
+        min_complete: u32,
+        flags: u32,
+    ) -> PyResult<u32> {
+        self.enter_raw(py, to_submit, min_complete, flags)
+    }
+
+    /// Wake the kernel's poll thread (SQPOLL) if it sleeps.
+    fn sq_wakeup(&self, py: Python<'_>) -> PyResult<()> {
+        if self.sqpoll && self.sq_needs_wakeup(py)? {
+            self.enter_raw(py, 0, 0, IORING_ENTER_SQ_WAKEUP)?;
+        }
+        Ok(())
+    }
+
+    /// Wait until the submission queue has a free entry, submitting what is staged. Returns how
+    /// many entries are free.
+    fn sq_wait(&self, py: Python<'_>) -> PyResult<u32> {
+        self.check_open(py)?;
+        loop {
+            let space = self.sq_space(py)?;
+            if space > 0 {
+                return Ok(space);
+            }
+            self.make_room(py)?;
+            py.check_signals()?;
+        }
+    }
+
+    /// Make the current wait on this ring return early, or else the next one. From any thread;
+    /// repeated calls before it returns count as one.
+    ///
+    /// Kernel: 6.13.
+    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.cell.same_process() {
+            return Err(errors::ring_error(py, &crate::ring::error::RingError::Forked));
+        }
+        self.wake.ring(&self.kernel).map_err(|error| errors::ring_error(py, &error))
+    }
+
+    /// Enter the kernel to bring in completions it holds back. Returns how many can be had.
+    fn flush_overflow(&self, py: Python<'_>) -> PyResult<usize> {
+        self.check_open(py)?;
+        self.flush_held_back(py)?;
+        self.cq_ready(py)
+    }
+
+    /// Stage a prepared request.
+    #[pyo3(signature = (sqe, /))]
+    fn push(&self, py: Python<'_>, sqe: &Bound<'_, PySqe>) -> PyResult<Py<PyAny>> {
+        self.push_sqe(py, sqe)
+    }
+
+    /// Stage prepared requests in order. Returns a Request for each.
+    ///
+    /// One that is refused ends it with its exception; those before it stay staged.
+    #[pyo3(signature = (sqes, /))]
+    fn push_many(&self, py: Python<'_>, sqes: &Bound<'_, PyAny>) -> PyResult<Vec<Py<PyAny>>> {
+        let mut requests = Vec::new();
+        for sqe in sqes.try_iter()? {
+            requests.push(self.push_sqe(py, sqe?.cast::<PySqe>()?)?);
+        }
+        Ok(requests)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let Ok(mut state) = self.hold(py) else {
+            return format!("<Ring entries={} (not usable here)>", self.params.sq_entries);
+        };
+        let what = match state.core.phase() {
+            Phase::Open => format!("fd={} staged={}", state.core.fd(), state.core.pending()),
+            Phase::Closing => "closing".into(),
+            Phase::Closed => "closed".into(),
+        };
+        format!(
+            "<Ring entries={} {what} in_flight={} ready={}>",
+            self.params.sq_entries,
+            state.core.live(),
+            state.have()
+        )
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        gc::traverse(self, &visit)
+    }
+
+    fn __clear__(&self) {
+        gc::clear(self);
+    }
+}
+
+fn entry_count(entries: i64) -> PyResult<u32> {
+    if entries < 0 {
+        return Err(PyValueError::new_err(format!("entries must not be negative, not {entries}")));
+    }
+    Ok(u32::try_from(entries).unwrap_or(u32::MAX))
+}
+
+fn flag_class(py: Python<'_>, name: &str, value: u32) -> PyResult<Py<PyAny>> {
+    Ok(py.import("uring_rs.flags")?.getattr(name)?.call1((value,))?.unbind())
+}

@@ -1,0 +1,169 @@
+//! `Sqe`: a request prepared apart from any ring, to be pushed once or many times.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::py::keep::Keep;
+use crate::py::ring::PyRing;
+use crate::py::state::Results;
+use crate::py::submit::{another_ring, owned_token, Common};
+use crate::sys::abi::io_uring_sqe;
+use crate::sys::opcode;
+
+/// A request prepared apart from any ring, with the same builders as `Ring.prep_*`.
+///
+/// `ring.push(sqe)` stages it, as often as wanted; that is cheaper than preparing it anew. Its
+/// buffers are locked as long as the Sqe lives. The buffer protocol shows the 64 bytes of the
+/// entry, read-only; user_data is zero there, since each push gets a key of its own.
+#[pyclass(name = "Sqe", module = "uring_rs", frozen)]
+pub(crate) struct PySqe {
+    /// Boxed: its exports must not move (I1).
+    keep: Box<Keep>,
+    entry: Box<io_uring_sqe>,
+    user_data: Py<PyAny>,
+    flags: u8,
+    /// Requests in flight that the kernel writes into `keep` for: at most one may be.
+    writing: AtomicU32,
+}
+
+impl PySqe {
+    /// Prepare what `build` makes.
+    pub(crate) fn build(
+        py: Python<'_>,
+        common: Common<'_, '_>,
+        build: impl FnOnce(&mut Keep) -> PyResult<io_uring_sqe>,
+    ) -> PyResult<Self> {
+        let mut keep = Box::<Keep>::default();
+        let mut entry = match build(&mut keep) {
+            Ok(entry) => entry,
+            Err(error) => {
+                keep.release(py);
+                return Err(error);
+            }
+        };
+        entry.flags = common.flags;
+        entry.personality = common.personality;
+        // SAFETY: an owned reference, moved into the `Py`.
+        let user_data =
+            unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();
+        Ok(PySqe {
+            keep,
+            entry: Box::new(entry),
+            user_data,
+            flags: common.flags,
+            writing: AtomicU32::new(0),
+        })
+    }
+
+    fn written_by_kernel(&self) -> bool {
+        self.keep.args().is_some_and(|args| args.written_by_kernel())
+    }
+}
+
+impl Drop for PySqe {
+    fn drop(&mut self) {
+        // Every push in flight holds a reference, so the kernel is done with all of it (I2).
+        Python::attach(|py| self.keep.release(py));
+    }
+}
+
+#[pymethods]
+impl PySqe {
+    /// The operation's name.
+    #[getter]
+    fn op(&self) -> &'static str {
+        opcode::info(self.entry.opcode).map_or("?", |info| info.name)
+    }
+
+    /// SqeFlags given.
+    #[getter]
+    fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    /// The object each completion of it will carry.
+    #[getter]
+    fn user_data(&self, py: Python<'_>) -> Py<PyAny> {
+        self.user_data.clone_ref(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Sqe {} fd={} len={}>", self.op(), self.entry.fd, self.entry.len)
+    }
+
+    /// The 64 bytes of the entry.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
+            return Err(PyBufferError::new_err("the entry of an Sqe is read-only"));
+        }
+        let entry: *const io_uring_sqe = &raw const *slf.get().entry;
+        // SAFETY: `view` is the caller's to fill in; the entry is boxed and never changes, and the
+        // view holds a reference to us (I1).
+        let failed = unsafe {
+            let (object, size) = (slf.as_ptr(), size_of::<io_uring_sqe>() as ffi::Py_ssize_t);
+            ffi::PyBuffer_FillInfo(view, object, entry.cast_mut().cast(), size, 1, flags)
+        };
+        if failed != 0 {
+            return Err(PyErr::fetch(slf.py()));
+        }
+        Ok(())
+    }
+
+    unsafe fn __releasebuffer__(&self, view: *mut ffi::Py_buffer) {
+        let _ = view;
+    }
+}
+
+impl PyRing {
+    /// Stage one prepared request.
+    pub(crate) fn push_sqe(&self, py: Python<'_>, sqe: &Bound<'_, PySqe>) -> PyResult<Py<PyAny>> {
+        let prepared = sqe.get();
+        if prepared.keep.ring_id != 0 && prepared.keep.ring_id != self.id {
+            return Err(another_ring());
+        }
+        if prepared.written_by_kernel() && prepared.writing.swap(1, Ordering::AcqRel) != 0 {
+            return Err(PyBufferError::new_err(format!(
+                "this {} Sqe is in flight, and the kernel writes its answer into it: make another",
+                prepared.op()
+            )));
+        }
+        let (index, key) = match self.reserve(py) {
+            Ok(slot) => slot,
+            Err(error) => {
+                prepared.writing.store(0, Ordering::Release);
+                return Err(error);
+            }
+        };
+        // SAFETY: reserved by us just now; nobody else uses the payload (I1).
+        let keep = unsafe { self.cell.assume_held().keep(index) };
+        keep.hold_object(sqe.as_any());
+        keep.pushed = true;
+        keep.set_token(prepared.user_data.clone_ref(py).into_ptr());
+        self.stage(py, index, key, *prepared.entry)
+    }
+}
+
+/// What the kernel wrote into the `Sqe` whose push has just ended, if it was one.
+pub(crate) fn results_of(py: Python<'_>, keep: &Keep) -> Option<Box<Results>> {
+    if !keep.pushed {
+        return None;
+    }
+    let held = keep.held(py)?;
+    let sqe = held.cast::<PySqe>().ok()?;
+    sqe.get().keep.args().and_then(Results::of)
+}
+
+/// A push is over, or never was: the `Sqe` may be pushed again.
+pub(crate) fn push_ended(held: Option<Bound<'_, PyAny>>) {
+    if let Some(Ok(sqe)) = held.as_ref().map(|held| held.cast::<PySqe>()) {
+        sqe.get().writing.store(0, Ordering::Release);
+    }
+}

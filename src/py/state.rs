@@ -1,0 +1,144 @@
+//! What one Python ring is made of: the core ring, and the completions that were taken off it but
+//! not yet handed out.
+
+use std::collections::VecDeque;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::ops::address::SockAddr;
+use crate::ops::args::Args;
+use crate::py::completion::{self, CompletionExtra};
+use crate::py::keep::Keep;
+use crate::py::kernel::AnyKernel;
+use crate::py::{address, Core};
+use crate::ring::access::Owned;
+use crate::ring::error::RingError;
+use crate::ring::kernel::Kernel;
+use crate::ring::Event;
+use crate::sys::opcode;
+
+/// What an operation brought back beside its result.
+pub(crate) struct Results {
+    address: SockAddr,
+    ancillary: Vec<(i32, i32, Vec<u8>)>,
+    msg_flags: i32,
+}
+
+impl Results {
+    /// What the kernel wrote into `args`, copied out. Only for finished requests (I2).
+    pub(crate) fn of(args: &Args) -> Option<Box<Self>> {
+        match args {
+            Args::Accept(accept) => {
+                let mut address = accept.peer;
+                address.set_len(address.len());
+                Some(Box::new(Results { address, ancillary: Vec::new(), msg_flags: 0 }))
+            }
+            Args::Msg(msg) if msg.receives() => Some(Box::new(Results {
+                address: msg.sender(),
+                ancillary: msg.ancillary(),
+                msg_flags: msg.flags(),
+            })),
+            _ => None,
+        }
+    }
+}
+
+impl CompletionExtra for Results {
+    fn address(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        address::to_python(py, &self.address)
+    }
+
+    fn ancdata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let items: Vec<_> = self
+            .ancillary
+            .iter()
+            .map(|(level, kind, data)| (*level, *kind, pyo3::types::PyBytes::new(py, data)))
+            .collect();
+        Ok(items.into_pyobject(py)?.unbind())
+    }
+
+    fn msg_flags(&self) -> i32 {
+        self.msg_flags
+    }
+}
+
+/// A completion taken off the ring and not yet handed out.
+pub(crate) struct Ready {
+    /// The caller's user_data; an owned reference.
+    pub(crate) token: *mut ffi::PyObject,
+    pub(crate) key: u64,
+    pub(crate) res: i32,
+    pub(crate) flags: u32,
+    pub(crate) op: u8,
+    pub(crate) extra: Option<Box<Results>>,
+}
+
+// SAFETY: the token is only touched with the interpreter attached (I6).
+unsafe impl Send for Ready {}
+
+impl Ready {
+    pub(crate) fn new(event: &Event, op: u8, token: *mut ffi::PyObject) -> Self {
+        Ready { token, key: event.key, res: event.res, flags: event.flags, op, extra: None }
+    }
+
+    /// As the object users see.
+    #[inline(always)]
+    pub(crate) fn into_completion(self, py: Python<'_>, ring_id: u32) -> PyResult<Py<PyAny>> {
+        let Ready { token, key, res, flags, op, extra } = self;
+        let extra = extra.map(|results| results as Box<dyn CompletionExtra>);
+        // SAFETY: `token` is an owned reference, given up here; no lock is held (I6).
+        let made = unsafe { completion::new(py, token, key, ring_id, op, res, flags, extra) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { Bound::from_owned_ptr_or_err(py, made) }.map(Bound::unbind)
+    }
+
+    /// Nobody will look at it: let go of the token and of what the result brought (I10).
+    pub(crate) fn discard(self, _py: Python<'_>, kernel: &AnyKernel) {
+        if self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.makes_fd()) {
+            // SAFETY: a descriptor that this request opened and that nobody was told of (I10).
+            unsafe { kernel.close(self.res) };
+        }
+        // SAFETY: the owned reference of this completion, dropped once; interpreter attached.
+        unsafe { ffi::Py_XDECREF(self.token) };
+    }
+}
+
+/// The guarded part of a Python ring.
+pub(crate) struct State {
+    pub(crate) core: Core,
+    pub(crate) ready: VecDeque<Ready>,
+    /// Completions that `peek` showed and that are still to be taken: before those of `ready`.
+    pub(crate) peeked: VecDeque<Py<PyAny>>,
+    /// Bytes that the next submission may have to move right away.
+    pub(crate) staged_bytes: u64,
+}
+
+impl State {
+    pub(crate) fn new(core: Core) -> Self {
+        State { core, ready: VecDeque::new(), peeked: VecDeque::new(), staged_bytes: 0 }
+    }
+
+    /// Completions that can be handed out without looking at the ring.
+    #[inline(always)]
+    pub(crate) fn have(&self) -> usize {
+        self.ready.len() + self.peeked.len()
+    }
+
+    /// The slot's payload.
+    ///
+    /// # Safety
+    /// Nobody else may use the payload meanwhile: the slot is reserved by, or was finished by, the
+    /// caller.
+    #[inline(always)]
+    pub(crate) unsafe fn keep<'a>(&self, index: u32) -> &'a mut Keep {
+        // SAFETY: the payload does not move (I1) and is the caller's alone.
+        unsafe { &mut *self.core.payload(index) }
+    }
+}
+
+impl Owned for State {
+    fn enable(&mut self) -> Result<(), RingError> {
+        self.core.enable()
+    }
+}

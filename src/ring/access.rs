@@ -1,0 +1,212 @@
+//! Whose turn it is: one thread's ring (owned) or everybody's (shared), and nobody's after a fork.
+//!
+//! An owned ring belongs to the first thread that uses it, and costs a thread-id comparison per
+//! call. A shared ring has a lock. Neither is ever held while calling Python or sleeping in the
+//! kernel (I6); an owned ring's holder may enter the kernel, which touches no other thread's state.
+
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::ring::error::RingError;
+use crate::ring::fork;
+use crate::sys::syscall;
+
+const NOBODY: usize = 0;
+
+/// What is guarded: a ring, with whatever belongs to it.
+pub trait Owned {
+    /// The calling thread becomes the owner.
+    fn enable(&mut self) -> Result<(), RingError>;
+}
+
+/// A ring and the rule of who may touch it.
+pub struct RingCell<T: Owned> {
+    ring: UnsafeCell<T>,
+    shared: bool,
+    /// The thread an owned ring belongs to.
+    owner: AtomicUsize,
+    generation: u32,
+    /// Somebody holds the ring; makes a forgotten release or a re-entry visible.
+    busy: AtomicBool,
+    lock: Mutex<()>,
+    /// Threads between a plan and the end of its run, who rely on the descriptor staying open.
+    entering: AtomicU32,
+    left: Condvar,
+}
+
+// SAFETY: the ring is reached only through `hold`, which lets in one thread at a time (I9).
+unsafe impl<T: Owned> Sync for RingCell<T> {}
+// SAFETY: what payloads point at is owned by slots, and moves with the ring (I1).
+unsafe impl<T: Owned> Send for RingCell<T> {}
+
+/// The right to touch a ring, until dropped.
+pub struct Hold<'a, T: Owned> {
+    cell: &'a RingCell<T>,
+    _lock: Option<MutexGuard<'a, ()>>,
+}
+
+impl<T: Owned> RingCell<T> {
+    /// A new ring, not yet anybody's.
+    pub fn new(ring: T, shared: bool) -> Self {
+        RingCell {
+            ring: UnsafeCell::new(ring),
+            shared,
+            owner: AtomicUsize::new(NOBODY),
+            generation: fork::generation(),
+            busy: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            entering: AtomicU32::new(0),
+            left: Condvar::new(),
+        }
+    }
+
+    /// May many threads use it?
+    pub fn shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Was the ring made by this very process, not by a parent?
+    #[inline(always)]
+    pub fn same_process(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
+    /// The thread-id word of an owned ring's thread; 0 if it has none yet.
+    pub fn owner(&self) -> usize {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// Is the calling thread one that may use the ring (or could become its owner)?
+    pub fn mine(&self) -> bool {
+        let owner = self.owner();
+        self.shared || owner == NOBODY || owner == syscall::thread_id()
+    }
+
+    /// Take the ring. None when a shared ring is held by another thread: then detach from the
+    /// interpreter before calling [`RingCell::wait_turn`] (I6).
+    #[inline(always)]
+    pub fn hold(&self) -> Result<Option<Hold<'_, T>>, RingError> {
+        if !self.same_process() {
+            return Err(RingError::Forked);
+        }
+        if !self.shared {
+            if self.owner.load(Ordering::Relaxed) != syscall::thread_id() {
+                self.claim()?;
+            }
+            return Ok(Some(self.begin(None)));
+        }
+        match self.lock.try_lock() {
+            Ok(lock) => Ok(Some(self.begin(Some(lock)))),
+            Err(std::sync::TryLockError::WouldBlock) => Ok(None),
+            Err(std::sync::TryLockError::Poisoned(e)) => Ok(Some(self.begin(Some(e.into_inner())))),
+        }
+    }
+
+    /// Wait for whoever holds the ring, then try [`RingCell::hold`] again.
+    pub fn wait_turn(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Take the ring from a thread that is not its owner, to let go of it: for an owned ring
+    /// nobody can use any more, because no reference to it is left.
+    ///
+    /// # Safety
+    /// No other thread may use the ring, now or later.
+    pub unsafe fn hold_last(&self) -> Hold<'_, T> {
+        self.begin(None)
+    }
+
+    #[inline(always)]
+    fn begin<'a>(&'a self, lock: Option<MutexGuard<'a, ()>>) -> Hold<'a, T> {
+        debug_assert!(!self.busy.load(Ordering::Relaxed), "a ring was entered twice (I6)");
+        self.busy.store(true, Ordering::Relaxed);
+        Hold { cell: self, _lock: lock }
+    }
+
+    #[cold]
+    fn claim(&self) -> Result<(), RingError> {
+        let me = syscall::thread_id();
+        if self.owner.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return Err(RingError::WrongThread);
+        }
+        let enabled = self.begin(None).enable();
+        if enabled.is_err() {
+            self.owner.store(NOBODY, Ordering::Release);
+        }
+        enabled
+    }
+
+    /// Announce that the calling thread is about to enter the kernel with a plan. Call while
+    /// holding the ring; matched by [`RingCell::left`].
+    #[inline(always)]
+    pub fn entering(&self) {
+        if self.shared {
+            self.entering.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The call announced by [`RingCell::entering`] is over.
+    #[inline(always)]
+    pub fn left(&self) {
+        if self.shared && self.entering.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.left.notify_all();
+        }
+    }
+
+    /// Wait a moment for the threads that are in the kernel with this ring. True when none is.
+    pub fn wait_until_left(&self, moment: Duration) -> bool {
+        if self.entering.load(Ordering::Acquire) > 0 {
+            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.left.wait_timeout(lock, moment));
+        }
+        self.entering.load(Ordering::Acquire) == 0
+    }
+
+    /// The ring without taking it, to reach memory of a slot that is the caller's.
+    ///
+    /// # Safety
+    /// The caller may only use what no other thread changes: a payload of a slot that is reserved
+    /// or finished by the caller, and the addresses leading there, which never change.
+    #[inline(always)]
+    pub unsafe fn assume_held(&self) -> &T {
+        // SAFETY: the caller's contract (I1, I9).
+        unsafe { &*self.ring.get() }
+    }
+
+    /// Look at the ring while nobody holds it; None when somebody does.
+    ///
+    /// # Safety
+    /// The caller must know that no thread takes the ring meanwhile: every taker needs the
+    /// interpreter lock that the caller has, or is stopped (a collector's traversal).
+    pub unsafe fn peek(&self) -> Option<&T> {
+        // SAFETY: not held, and nobody can take it meanwhile by the caller's contract (I9).
+        (!self.busy.load(Ordering::Relaxed)).then(|| unsafe { &*self.ring.get() })
+    }
+}
+
+impl<T: Owned> Deref for Hold<'_, T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: a `Hold` exists once at a time: thread check or lock (I9).
+        unsafe { &*self.cell.ring.get() }
+    }
+}
+
+impl<T: Owned> DerefMut for Hold<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `deref` (I9).
+        unsafe { &mut *self.cell.ring.get() }
+    }
+}
+
+impl<T: Owned> Drop for Hold<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.cell.busy.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,115 @@
+//! Links: a chain must reach the kernel whole, in one submission, with nobody else's entries in
+//! its middle.
+
+use crate::ring::error::RingError;
+use crate::ring::sq::Sq;
+use crate::sys::abi::io_uring_sqe;
+use crate::sys::consts::{IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
+use crate::sys::syscall;
+
+const LINKS: u8 = IOSQE_IO_LINK | IOSQE_IO_HARDLINK;
+
+/// The chains that are not yet complete.
+#[derive(Default)]
+pub struct Chains {
+    /// One thread at a time: where in the queue the open chain begins.
+    open_at: Option<u32>,
+    /// Many threads: each thread's open chain waits here until it is complete.
+    apart: Vec<(usize, Vec<io_uring_sqe>)>,
+}
+
+impl Chains {
+    /// An entry with `flags` was staged at `mark`.
+    #[inline(always)]
+    pub fn follow(&mut self, mark: u32, flags: u8) {
+        if flags & LINKS == 0 {
+            self.open_at = None;
+        } else if self.open_at.is_none() {
+            self.open_at = Some(mark);
+        }
+    }
+
+    /// Where the open chain begins, if one is open.
+    pub fn open_at(&self) -> Option<u32> {
+        self.open_at
+    }
+
+    /// The kernel was shown all that is staged: it ends the chain there.
+    #[inline(always)]
+    pub fn cut(&mut self) {
+        self.open_at = None;
+    }
+
+    /// Stage an entry of one of many threads. Entries of an open chain wait apart.
+    pub fn stage(&mut self, sq: &mut Sq, sqe: io_uring_sqe) -> Result<(), RingError> {
+        let me = syscall::thread_id();
+        let mine = self.apart.iter().position(|(thread, _)| *thread == me);
+        if sqe.flags & LINKS != 0 {
+            let at = mine.unwrap_or_else(|| {
+                self.apart.push((me, Vec::new()));
+                self.apart.len() - 1
+            });
+            // One place is kept for the entry that ends the chain.
+            if self.apart[at].1.len() as u32 + 1 >= sq.size() {
+                return Err(RingError::ChainTooLong { max: sq.size() });
+            }
+            self.apart[at].1.push(sqe);
+            return Ok(());
+        }
+        let before = mine.map_or(0, |at| self.apart[at].1.len() as u32);
+        if sq.space() < before + 1 {
+            return Err(RingError::SqFull);
+        }
+        if let Some(at) = mine {
+            let (_, chain) = self.apart.swap_remove(at);
+            chain.into_iter().for_each(|entry| push(sq, entry));
+        }
+        push(sq, sqe);
+        Ok(())
+    }
+
+    /// The calling thread submits: its open chain ends here, as it does in the kernel. The link of
+    /// its last entry is cut, or another thread's next entry would become part of the chain.
+    pub fn close_mine(&mut self, sq: &mut Sq) -> Result<(), RingError> {
+        if self.apart.is_empty() {
+            return Ok(());
+        }
+        let me = syscall::thread_id();
+        let Some(at) = self.apart.iter().position(|(thread, _)| *thread == me) else {
+            return Ok(());
+        };
+        if (sq.space() as usize) < self.apart[at].1.len() {
+            return Err(RingError::SqFull);
+        }
+        let (_, mut chain) = self.apart.swap_remove(at);
+        if let Some(last) = chain.last_mut() {
+            last.flags &= !LINKS;
+        }
+        chain.into_iter().for_each(|entry| push(sq, entry));
+        Ok(())
+    }
+
+    /// Drop all entries that wait apart; `each` gets their `user_data`.
+    pub fn discard(&mut self, each: &mut impl FnMut(u64)) -> u32 {
+        self.open_at = None;
+        let mut count = 0;
+        for (_, chain) in self.apart.drain(..) {
+            for entry in chain.into_iter().rev() {
+                each(entry.user_data);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// How many entries wait apart.
+    pub fn waiting(&self) -> u32 {
+        self.apart.iter().map(|(_, chain)| chain.len() as u32).sum()
+    }
+}
+
+/// Room was checked under the same lock.
+fn push(sq: &mut Sq, sqe: io_uring_sqe) {
+    let pushed = sq.push(sqe);
+    debug_assert!(pushed.is_ok());
+}

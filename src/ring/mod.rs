@@ -1,0 +1,345 @@
+//! The ring core: no Python, generic over the kernel and over what each request keeps alive.
+//!
+//! A request lives in a slot ([`slots`]) from [`Ring::reserve`] to [`Ring::free`]. Between
+//! publication and its terminal completion its memory is the kernel's (I1, I2). This type is for
+//! one thread at a time; [`access::RingCell`] decides whose turn it is.
+
+pub mod access;
+mod chain;
+pub mod cq;
+pub mod error;
+pub mod fork;
+pub mod kernel;
+pub mod mapping;
+pub mod params;
+pub mod probe;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod slots;
+pub mod sq;
+pub mod teardown;
+pub mod wait;
+pub mod word;
+
+use core::ffi::c_void;
+
+use crate::sys::abi::{io_uring_params, io_uring_sqe};
+use crate::sys::consts::*;
+
+use chain::Chains;
+use cq::Cq;
+use error::RingError;
+use kernel::Kernel;
+use mapping::Maps;
+use params::{register_error, Config};
+use slots::{Kind, Slots, Zeroed};
+use sq::Sq;
+
+/// Where a ring is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// In use.
+    Open,
+    /// No new work; requests are being cancelled and drained (I12).
+    Closing,
+    /// Unmapped and closed, or given up and leaked.
+    Closed,
+}
+
+/// One completion of one live request.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// The request's slot.
+    pub index: u32,
+    /// The request's key.
+    pub key: u64,
+    /// What the kernel says came of it; negative is an errno.
+    pub res: i32,
+    /// IORING_CQE_F_* flags.
+    pub flags: u32,
+    /// No more completions will come: the kernel is done with the request's memory, and the slot
+    /// must be freed by [`Ring::free`] once its payload is released.
+    pub terminal: bool,
+    /// The caller asked not to see it (CQE_SKIP_SUCCESS).
+    pub skip: bool,
+}
+
+/// A ring of one kernel `K`, whose requests each keep a `P` alive.
+pub struct Ring<K: Kernel, P: Zeroed> {
+    kernel: K,
+    fd: i32,
+    params: io_uring_params,
+    maps: Option<Maps>,
+    sq: Sq,
+    cq: Cq,
+    slots: Option<Slots<P>>,
+    phase: Phase,
+    chains: Chains,
+    shared: bool,
+    disabled: bool,
+    woken: bool,
+    /// Closing has been announced, but threads of a shared ring are still inside the kernel.
+    refusing: bool,
+    strays: u64,
+    /// A pool of buffers is registered: the kernel has one table of them per ring.
+    pub has_buffers: bool,
+}
+
+impl<K: Kernel, P: Zeroed> Ring<K, P> {
+    /// Set a ring up.
+    pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
+        let (fd, params) = params::setup(&kernel, config)?;
+        let maps = match Maps::new(&kernel, fd, &params) {
+            Ok(maps) => maps,
+            Err(error) => {
+                // SAFETY: just opened by setup, not handed out (I10).
+                unsafe { kernel.close(fd) };
+                return Err(error);
+            }
+        };
+        let (sq, cq) = maps.queues(&params);
+        Ok(Ring {
+            kernel,
+            fd,
+            maps: Some(maps),
+            sq,
+            cq,
+            // As many requests as the completion queue holds: only multishot can overflow it.
+            slots: Some(Slots::new(params.cq_entries)),
+            phase: Phase::Open,
+            chains: Chains::default(),
+            shared: config.shared,
+            disabled: params.flags & IORING_SETUP_R_DISABLED != 0,
+            woken: false,
+            refusing: false,
+            strays: 0,
+            has_buffers: false,
+            params,
+        })
+    }
+
+    /// The kernel this ring talks to.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The ring's descriptor; -1 once closed.
+    pub fn fd(&self) -> i32 {
+        self.fd
+    }
+
+    /// What the kernel made of the set-up.
+    pub fn params(&self) -> &io_uring_params {
+        &self.params
+    }
+
+    /// Where the ring is in its life.
+    #[inline]
+    pub fn phase(&self) -> Phase {
+        if self.refusing && self.phase == Phase::Open {
+            return Phase::Closing;
+        }
+        self.phase
+    }
+
+    /// Unmapped and closed: the queues must not be touched.
+    #[inline(always)]
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// The submission queue.
+    pub fn sq(&mut self) -> &mut Sq {
+        &mut self.sq
+    }
+
+    /// The completion queue.
+    pub fn cq(&mut self) -> &mut Cq {
+        &mut self.cq
+    }
+
+    /// The slots. Present until the ring was given up with requests in flight.
+    #[inline(always)]
+    pub fn slots(&self) -> Option<&Slots<P>> {
+        self.slots.as_ref()
+    }
+
+    /// Requests staged or with the kernel.
+    #[inline]
+    pub fn live(&self) -> u32 {
+        self.slots.as_ref().map_or(0, Slots::live)
+    }
+
+    /// Completions that no live request stands for: 0 unless the kernel or we are broken.
+    pub fn strays(&self) -> u64 {
+        self.strays
+    }
+
+    /// Does a kernel thread poll the submission queue?
+    #[inline]
+    pub fn is_sqpoll(&self) -> bool {
+        self.params.flags & IORING_SETUP_SQPOLL != 0
+    }
+
+    /// Let the calling thread use the ring: it becomes the single issuer.
+    /// See [`access::Owned`].
+    pub fn enable(&mut self) -> Result<(), RingError> {
+        if self.disabled {
+            // SAFETY: takes no argument (I9: called by the owner thread).
+            unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, core::ptr::null_mut(), 0) }?;
+            self.disabled = false;
+        }
+        Ok(())
+    }
+
+    /// io_uring_register(2) on this ring.
+    ///
+    /// # Safety
+    /// As for [`Kernel::register`].
+    pub unsafe fn register(
+        &self,
+        opcode: u32,
+        arg: *mut c_void,
+        nr: u32,
+    ) -> Result<u32, RingError> {
+        if self.phase == Phase::Closed {
+            return Err(RingError::Closed);
+        }
+        // SAFETY: the caller's contract (I2).
+        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
+    }
+
+    /// Entries that the kernel has not taken, those of open chains included.
+    #[inline]
+    pub fn pending(&mut self) -> u32 {
+        self.sq.pending() + self.chains.waiting()
+    }
+
+    /// Take a slot to fill: its index, and the key its request will have. Give it back with
+    /// [`Ring::free`], or stage it.
+    #[inline(always)]
+    pub fn reserve(&mut self) -> Result<(u32, u64), RingError> {
+        if self.phase() != Phase::Open {
+            return Err(RingError::Closed);
+        }
+        let max = self.params.cq_entries;
+        let slots = self.slots.as_mut().ok_or(RingError::Closed)?;
+        let index = slots.reserve().ok_or(RingError::InFlightFull { max })?;
+        Ok((index, slots.key(index)))
+    }
+
+    /// Where a slot's payload lives; it does not move until the slot is freed (I1).
+    #[inline(always)]
+    pub fn payload(&self, index: u32) -> *mut P {
+        self.slots.as_ref().map_or(core::ptr::null_mut(), |slots| slots.payload(index))
+    }
+
+    /// Stage `sqe` as the request of the reserved slot `index`. On [`RingError::SqFull`] the slot
+    /// stays reserved: make room ([`Ring::plan_room`]) and stage again.
+    ///
+    /// CQE_SKIP_SUCCESS is taken out of what the kernel sees: without its completion nobody could
+    /// know when the request's memory is free, and one such entry makes the kernel refuse IO_DRAIN
+    /// for good. The completion is swallowed by [`Ring::next_event`]'s `skip` instead.
+    #[inline(always)]
+    pub fn stage(&mut self, index: u32, mut sqe: io_uring_sqe) -> Result<u64, RingError> {
+        if self.phase() != Phase::Open {
+            return Err(RingError::Closed);
+        }
+        let Some(slots) = self.slots.as_mut() else { return Err(RingError::Closed) };
+        let key = slots.key(index);
+        let flags = sqe.flags;
+        sqe.flags &= !IOSQE_CQE_SKIP_SUCCESS;
+        sqe.user_data = key;
+        if self.shared {
+            self.chains.stage(&mut self.sq, sqe)?;
+        } else {
+            let mark = self.sq.mark();
+            self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
+            self.chains.follow(mark, flags);
+        }
+        slots.activate(index, sqe.opcode, flags);
+        Ok(key)
+    }
+
+    /// Free a slot that was reserved but not staged, or whose request has ended. Its payload must
+    /// be empty again.
+    #[inline(always)]
+    pub fn free(&mut self, index: u32) {
+        if let Some(slots) = self.slots.as_mut() {
+            slots.free(index);
+        }
+    }
+
+    /// Take back all entries that are staged and not published. The slots of their requests are
+    /// reserved again: `each` gets their indices, to release the payloads and free them.
+    pub fn discard(&mut self, mut each: impl FnMut(u32)) -> u32 {
+        let Some(slots) = self.slots.as_mut() else { return 0 };
+        let mut taken_back = |key: u64| {
+            if let Some(index) = slots.lookup(key) {
+                slots.deactivate(index);
+                each(index);
+            }
+        };
+        let in_chains = self.chains.discard(&mut taken_back);
+        let mark = self.sq.mark().wrapping_sub(self.sq.staged());
+        in_chains + self.sq.rollback(mark, taken_back)
+    }
+
+    /// The next completion of a live request, with the ring's own completions dealt with.
+    ///
+    /// Copies entries out; call [`Ring::reaped`] once after a batch.
+    #[inline(always)]
+    pub fn next_event(&mut self) -> Option<Event> {
+        loop {
+            let cqe = self.cq.pop()?;
+            let slots = self.slots.as_mut()?;
+            let Some(index) = slots.lookup(cqe.user_data) else {
+                self.not_a_request(cqe.user_data);
+                continue;
+            };
+            let terminal = cqe.flags & IORING_CQE_F_MORE == 0;
+            let skip = slots.sqe_flags(index) & IOSQE_CQE_SKIP_SUCCESS != 0 && cqe.res >= 0;
+            if terminal {
+                slots.finish(index);
+            }
+            return Some(Event {
+                index,
+                key: cqe.user_data,
+                res: cqe.res,
+                flags: cqe.flags,
+                terminal,
+                skip,
+            });
+        }
+    }
+
+    #[cold]
+    fn not_a_request(&mut self, key: u64) {
+        match key {
+            k if k == slots::internal_key(Kind::Wake) => self.woken = true,
+            k if k == slots::internal_key(Kind::Internal) => {}
+            _ => self.strays += 1,
+        }
+    }
+
+    /// Give the places of all events read so far back to the kernel.
+    #[inline(always)]
+    pub fn reaped(&mut self) {
+        self.cq.publish();
+    }
+
+    /// Was there a wake-up since this was last asked?
+    pub fn take_woken(&mut self) -> bool {
+        core::mem::take(&mut self.woken)
+    }
+}
+
+// SAFETY: the queues' views and the maps are addresses of memory that the ring owns; one thread at
+// a time uses them (I9), and payloads travel with their slots (I1).
+unsafe impl<K: Kernel, P: Zeroed> Send for Ring<K, P> {}
+
+impl<K: Kernel, P: Zeroed> access::Owned for Ring<K, P> {
+    fn enable(&mut self) -> Result<(), RingError> {
+        Ring::enable(self)
+    }
+}

@@ -1,0 +1,226 @@
+//! What a ring is asked to be, and how it is set up: the best flags the kernel knows, fewer
+//! entries where memory is short, and a reason where it is refused altogether.
+
+use crate::ring::error::{Call, RingError};
+use crate::ring::kernel::Kernel;
+use crate::ring::probe;
+use crate::sys::abi::io_uring_params;
+use crate::sys::consts::*;
+use crate::sys::Errno;
+
+/// The kernel's own limits (IORING_MAX_ENTRIES and twice that for completions).
+pub const SQ_ENTRIES_MAX: u32 = 32_768;
+/// See [`SQ_ENTRIES_MAX`].
+pub const CQ_ENTRIES_MAX: u32 = 65_536;
+
+/// Where memory is short, entries are halved down to this.
+const SQ_ENTRIES_SMALL: u32 = 8;
+
+/// How long the kernel takes to give back a closed ring's locked memory (13-16 ms measured).
+const MEMLOCK_RETURNS: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// What a ring is asked to be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Submission entries; rounded up to a power of two by the kernel.
+    pub entries: u32,
+    /// Completion entries; twice the submission entries if None.
+    pub cq_entries: Option<u32>,
+    /// Setup flags instead of the best known ones.
+    pub flags: Option<u32>,
+    /// Have the kernel poll the submission queue, and sleep after so many idle milliseconds.
+    pub sqpoll_idle_ms: Option<u32>,
+    /// The processor of the poll thread.
+    pub sqpoll_cpu: Option<u32>,
+    /// Usable from many threads at once.
+    pub shared: bool,
+}
+
+impl Config {
+    /// A ring of `entries`, everything else as it comes.
+    pub fn new(entries: u32) -> Self {
+        Config {
+            entries,
+            cq_entries: None,
+            flags: None,
+            sqpoll_idle_ms: None,
+            sqpoll_cpu: None,
+            shared: false,
+        }
+    }
+
+    fn sqpoll(&self) -> bool {
+        self.sqpoll_idle_ms.is_some()
+            || self.sqpoll_cpu.is_some()
+            || self.flags.is_some_and(|f| f & IORING_SETUP_SQPOLL != 0)
+    }
+
+    /// Refuse what the kernel would only call EINVAL.
+    fn check(&self) -> Result<(), RingError> {
+        if self.entries == 0 || self.cq_entries == Some(0) {
+            return Err(RingError::ZeroEntries);
+        }
+        let clamp = self.flags.is_some_and(|f| f & IORING_SETUP_CLAMP != 0);
+        if self.entries > SQ_ENTRIES_MAX && !clamp {
+            return Err(RingError::TooManyEntries { asked: self.entries, max: SQ_ENTRIES_MAX });
+        }
+        if let Some(cq) = self.cq_entries {
+            if cq > CQ_ENTRIES_MAX && !clamp {
+                return Err(RingError::TooManyEntries { asked: cq, max: CQ_ENTRIES_MAX });
+            }
+            if cq < self.entries {
+                return Err(RingError::BadFlags(
+                    "cq_entries must be at least as many as the submission entries",
+                ));
+            }
+        }
+        self.flags.map_or(Ok(()), |flags| check_flags(flags, self.shared))
+    }
+
+    /// Sets of flags to try, best first.
+    fn tiers(&self) -> Vec<u32> {
+        if let Some(flags) = self.flags {
+            // The thread that enables the ring becomes its single issuer, so that a ring can be
+            // made in one thread and used in another.
+            let disabled =
+                if flags & IORING_SETUP_SINGLE_ISSUER != 0 { IORING_SETUP_R_DISABLED } else { 0 };
+            return vec![flags | disabled];
+        }
+        let all = IORING_SETUP_SUBMIT_ALL;
+        if self.shared || self.sqpoll() {
+            return vec![all | IORING_SETUP_NO_SQARRAY, all, 0];
+        }
+        let owned = all | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
+        let deferred = owned | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+        let coop = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+        vec![deferred | IORING_SETUP_NO_SQARRAY, deferred, owned | coop, all | coop, all, 0]
+    }
+
+    fn params(&self, tier: u32, entries: u32) -> io_uring_params {
+        let mut p = io_uring_params { flags: tier, ..Default::default() };
+        if self.sqpoll() {
+            p.flags |= IORING_SETUP_SQPOLL;
+            p.sq_thread_idle = self.sqpoll_idle_ms.unwrap_or(0);
+        }
+        if let Some(cpu) = self.sqpoll_cpu {
+            p.flags |= IORING_SETUP_SQ_AFF;
+            p.sq_thread_cpu = cpu;
+        }
+        if let Some(cq) = self.cq_entries {
+            p.flags |= IORING_SETUP_CQSIZE;
+            // Halved along with the submission entries where memory is short.
+            p.cq_entries = (cq / (self.entries / entries).max(1)).max(entries);
+        }
+        p
+    }
+}
+
+/// The dependencies between setup flags, told in words before the kernel says EINVAL.
+fn check_flags(flags: u32, shared: bool) -> Result<(), RingError> {
+    let has = |bit: u32| flags & bit != 0;
+    let defer = has(IORING_SETUP_DEFER_TASKRUN);
+    let taskrun =
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_DEFER_TASKRUN;
+    let unsupported = IORING_SETUP_NO_MMAP
+        | IORING_SETUP_REGISTERED_FD_ONLY
+        | IORING_SETUP_CQE_MIXED
+        | IORING_SETUP_ATTACH_WQ;
+    let rules = [
+        (defer && !has(IORING_SETUP_SINGLE_ISSUER), "DEFER_TASKRUN needs SINGLE_ISSUER"),
+        (shared && has(IORING_SETUP_SINGLE_ISSUER), "a shared ring cannot be SINGLE_ISSUER"),
+        (has(IORING_SETUP_SQPOLL) && has(taskrun), "SQPOLL excludes COOP, DEFER and TASKRUN_FLAG"),
+        (
+            has(IORING_SETUP_TASKRUN_FLAG) && !defer && !has(IORING_SETUP_COOP_TASKRUN),
+            "TASKRUN_FLAG needs COOP_TASKRUN or DEFER_TASKRUN",
+        ),
+        (
+            has(IORING_SETUP_HYBRID_IOPOLL) && !has(IORING_SETUP_IOPOLL),
+            "HYBRID_IOPOLL needs IOPOLL",
+        ),
+        (
+            has(unsupported),
+            "NO_MMAP, REGISTERED_FD_ONLY, CQE_MIXED and ATTACH_WQ cannot be used yet",
+        ),
+    ];
+    match rules.iter().find(|(broken, _)| *broken) {
+        Some((_, why)) => Err(RingError::BadFlags(why)),
+        None => Ok(()),
+    }
+}
+
+/// Set a ring up. Returns its descriptor and what the kernel made of the request.
+pub fn setup<K: Kernel>(kernel: &K, config: &Config) -> Result<(i32, io_uring_params), RingError> {
+    config.check()?;
+    let mut entries = config.entries;
+    let mut last = Errno::EINVAL;
+    let mut waited = false;
+    'smaller: loop {
+        for tier in config.tiers() {
+            let mut params = config.params(tier, entries);
+            match kernel.setup(entries, &mut params) {
+                Ok(fd) => return check_features(kernel, fd, params),
+                // A flag this kernel does not know: the next, older set.
+                Err(Errno::EINVAL) => last = Errno::EINVAL,
+                // Locked memory is limited per user, and given back only some milliseconds after
+                // a ring was closed: wait once, then try smaller rings.
+                Err(Errno::ENOMEM) if !waited => {
+                    waited = true;
+                    std::thread::sleep(MEMLOCK_RETURNS);
+                    continue 'smaller;
+                }
+                Err(Errno::ENOMEM) if entries > SQ_ENTRIES_SMALL => {
+                    entries = (entries / 2).max(SQ_ENTRIES_SMALL);
+                    continue 'smaller;
+                }
+                Err(errno) => return Err(refused(errno, config.entries)),
+            }
+        }
+        return Err(refused(last, config.entries));
+    }
+}
+
+fn refused(errno: Errno, entries: u32) -> RingError {
+    if errno == Errno::EINVAL {
+        return RingError::Sys(Call::Setup, errno);
+    }
+    RingError::Refused(Box::new(probe::diagnose(errno, entries)))
+}
+
+/// Below Linux 5.11 completions can be lost and waits have no timeouts: refuse rather than guess.
+fn check_features<K: Kernel>(
+    kernel: &K,
+    fd: i32,
+    params: io_uring_params,
+) -> Result<(i32, io_uring_params), RingError> {
+    let missing = if params.features & IORING_FEAT_NODROP == 0 {
+        Some(("completions that are never dropped (FEAT_NODROP)", (5, 5)))
+    } else if params.features & IORING_FEAT_EXT_ARG == 0 {
+        Some(("waits with a timeout (FEAT_EXT_ARG)", (5, 11)))
+    } else {
+        None
+    };
+    match missing {
+        None => Ok((fd, params)),
+        Some((what, since)) => {
+            // SAFETY: just opened by setup and not handed out (I10).
+            unsafe { kernel.close(fd) };
+            Err(RingError::Unsupported { what, since })
+        }
+    }
+}
+
+/// Turn a failed system call into the error that says what it means.
+pub fn enter_error(errno: Errno) -> RingError {
+    match errno {
+        Errno::EEXIST => RingError::WrongThread,
+        errno => RingError::Sys(Call::Enter, errno),
+    }
+}
+
+/// As [`enter_error`], for io_uring_register(2).
+pub fn register_error(errno: Errno) -> RingError {
+    match errno {
+        Errno::EEXIST => RingError::WrongThread,
+        errno => RingError::Sys(Call::Register, errno),
+    }
+}

@@ -1,0 +1,262 @@
+//! The slots: one for every request the kernel may still touch, at an address that never changes.
+//!
+//! A request's `user_data` is its slot's key, `generation:32 | index:24 | kind:8` (I3). The
+//! generation goes up each time a slot is freed, so a late, doubled or foreign completion never
+//! matches a slot that now belongs to somebody else.
+
+use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
+use std::ptr::NonNull;
+
+/// What a completion's `user_data` says about who asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A request that lives in a slot.
+    Request = 0,
+    /// A wake-up from another thread.
+    Wake = 1,
+    /// A cancellation that the ring itself sent.
+    Internal = 2,
+}
+
+/// The key of a completion that is no request's.
+pub const fn internal_key(kind: Kind) -> u64 {
+    kind as u64
+}
+
+/// At most 2^24 slots: the bits a key has for the index.
+pub const SLOTS_MAX: u32 = 1 << 24;
+
+const NONE: u32 = u32::MAX;
+
+/// Where a slot is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Nobody's. All zeroes, so fresh memory is free.
+    Free = 0,
+    /// Being filled; the kernel does not know it.
+    Reserved = 1,
+    /// Staged or with the kernel: nothing may leave it before the terminal completion (I2).
+    Live = 2,
+    /// Its terminal completion was seen; its memory is being released.
+    Terminal = 3,
+}
+
+struct Head {
+    generation: u32,
+    next_free: u32,
+    state: State,
+    op: u8,
+    sqe_flags: u8,
+}
+
+#[repr(C)]
+struct Slot<P> {
+    head: Head,
+    payload: P,
+}
+
+/// A fixed number of generational slots that never move (I1).
+///
+/// Memory comes zeroed and untouched: a slot costs real memory only once it has been used.
+/// `P` must be valid when all its bytes are zero; that is its empty state.
+pub struct Slots<P> {
+    base: NonNull<Slot<P>>,
+    capacity: u32,
+    free_head: u32,
+    /// Slots from here on have never been used.
+    fresh: u32,
+    live: u32,
+    reserved: u32,
+}
+
+/// Payloads whose all-zero bytes are a valid, empty value that needs no drop.
+///
+/// # Safety
+/// All-zero bytes must be a valid value of the type.
+pub unsafe trait Zeroed {}
+
+impl<P: Zeroed> Slots<P> {
+    /// `capacity` slots.
+    pub fn new(capacity: u32) -> Self {
+        assert!(capacity > 0 && capacity <= SLOTS_MAX);
+        let layout = Self::layout(capacity);
+        // SAFETY: the layout is not empty: capacity > 0 and a slot has fields (I1).
+        let base = unsafe { alloc_zeroed(layout) }.cast::<Slot<P>>();
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        Slots { base, capacity, free_head: NONE, fresh: 0, live: 0, reserved: 0 }
+    }
+
+    fn layout(capacity: u32) -> Layout {
+        Layout::array::<Slot<P>>(capacity as usize).expect("at most 2^24 slots")
+    }
+}
+
+impl<P> Slots<P> {
+    #[inline(always)]
+    fn slot(&self, index: u32) -> &Head {
+        debug_assert!(index < self.capacity);
+        // SAFETY: every index we hand out is below capacity; zeroed memory is a valid head (I1).
+        // The reference covers the head alone, never a payload somebody points at (I5).
+        unsafe { &(*self.base.as_ptr().add(index as usize)).head }
+    }
+
+    #[inline(always)]
+    fn slot_mut(&mut self, index: u32) -> &mut Head {
+        debug_assert!(index < self.capacity);
+        // SAFETY: as in `slot`, and `&mut self` makes it the only one (I1, I5).
+        unsafe { &mut (*self.base.as_ptr().add(index as usize)).head }
+    }
+
+    /// How many slots there are.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Requests staged or with the kernel.
+    #[inline]
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Slots being filled.
+    pub fn reserved(&self) -> u32 {
+        self.reserved
+    }
+
+    /// One past the highest index ever used.
+    pub fn used(&self) -> u32 {
+        self.fresh
+    }
+
+    /// A slot's state.
+    pub fn state(&self, index: u32) -> State {
+        self.slot(index).state
+    }
+
+    /// The opcode that [`Slots::activate`] was given.
+    #[inline(always)]
+    pub fn op(&self, index: u32) -> u8 {
+        self.slot(index).op
+    }
+
+    /// The SQE flags that [`Slots::activate`] was given.
+    #[inline(always)]
+    pub fn sqe_flags(&self, index: u32) -> u8 {
+        self.slot(index).sqe_flags
+    }
+
+    /// Where the payload lives. It stays there until the slot is freed (I1).
+    #[inline(always)]
+    pub fn payload(&self, index: u32) -> *mut P {
+        debug_assert!(index < self.capacity);
+        // SAFETY: in bounds as in `slot`; only the address is taken (I1, I5).
+        unsafe { &raw mut (*self.base.as_ptr().add(index as usize)).payload }
+    }
+
+    /// Take a free slot to fill.
+    #[inline(always)]
+    pub fn reserve(&mut self) -> Option<u32> {
+        let index = self.free_head;
+        let index = if index != NONE {
+            self.free_head = self.slot(index).next_free;
+            index
+        } else if self.fresh < self.capacity {
+            self.fresh += 1;
+            self.fresh - 1
+        } else {
+            return None;
+        };
+        debug_assert_eq!(self.slot(index).state, State::Free);
+        self.slot_mut(index).state = State::Reserved;
+        self.reserved += 1;
+        Some(index)
+    }
+
+    /// The key that names the slot's present occupant.
+    #[inline(always)]
+    pub fn key(&self, index: u32) -> u64 {
+        (u64::from(self.slot(index).generation) << 32) | (u64::from(index) << 8)
+    }
+
+    /// The reserved slot's request is staged: from here its memory is the kernel's (I2).
+    #[inline(always)]
+    pub fn activate(&mut self, index: u32, op: u8, sqe_flags: u8) {
+        let slot = self.slot_mut(index);
+        debug_assert_eq!(slot.state, State::Reserved);
+        slot.state = State::Live;
+        slot.op = op;
+        slot.sqe_flags = sqe_flags;
+        self.reserved -= 1;
+        self.live += 1;
+    }
+
+    /// Undo [`Slots::activate`] of a request that was never published.
+    pub fn deactivate(&mut self, index: u32) {
+        debug_assert_eq!(self.slot(index).state, State::Live);
+        self.slot_mut(index).state = State::Reserved;
+        self.live -= 1;
+        self.reserved += 1;
+    }
+
+    /// Whose completion is this? None for a key that no live request has.
+    #[inline(always)]
+    pub fn lookup(&self, key: u64) -> Option<u32> {
+        let index = ((key >> 8) & 0xff_ffff) as u32;
+        if key & 0xff != Kind::Request as u64 || index >= self.capacity {
+            return None;
+        }
+        let slot = self.slot(index);
+        let ours = slot.state == State::Live && slot.generation == (key >> 32) as u32;
+        ours.then_some(index)
+    }
+
+    /// The terminal completion came: the kernel is done with the slot's memory.
+    #[inline(always)]
+    pub fn finish(&mut self, index: u32) {
+        let slot = self.slot_mut(index);
+        debug_assert_eq!(slot.state, State::Live);
+        slot.state = State::Terminal;
+        self.live -= 1;
+    }
+
+    /// Make a reserved or finished slot free again. The payload must be back to its empty state.
+    #[inline(always)]
+    pub fn free(&mut self, index: u32) {
+        let next = self.free_head;
+        let slot = self.slot_mut(index);
+        debug_assert!(matches!(slot.state, State::Reserved | State::Terminal));
+        let was_reserved = slot.state == State::Reserved;
+        slot.state = State::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next_free = next;
+        self.free_head = index;
+        self.reserved -= u32::from(was_reserved);
+    }
+
+    /// Indices of the live slots.
+    pub fn live_indices(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.fresh).filter(|&index| self.slot(index).state == State::Live)
+    }
+
+    /// Let the memory go with whatever is in it: for requests whose end we cannot see (I2).
+    pub fn leak(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<P> Drop for Slots<P> {
+    fn drop(&mut self) {
+        debug_assert_eq!(self.live, 0, "slots of live requests must be leaked, never freed (I2)");
+        if self.live > 0 || self.reserved > 0 {
+            return;
+        }
+        let layout = Layout::array::<Slot<P>>(self.capacity as usize).expect("as in new");
+        // SAFETY: allocated in `new` with this layout, and no request is live (I2).
+        unsafe { dealloc(self.base.as_ptr().cast(), layout) };
+    }
+}
+
+// SAFETY: the slots are plain memory owned by this value; payloads decide for themselves (I1).
+unsafe impl<P: Send> Send for Slots<P> {}

@@ -1,0 +1,217 @@
+//! Closing: refuse, roll back, cancel, drain, unmap, close (I12).
+//!
+//! close(2) of a ring is no barrier: reads were seen to write 210 ms after it returned. So nothing
+//! is unmapped or freed before the last request's terminal completion was seen; what cannot be
+//! seen in time is leaked, never freed (I2, I8).
+
+use crate::ring::cq::Cq;
+use crate::ring::error::RingError;
+use crate::ring::kernel::Kernel;
+use crate::ring::slots::{internal_key, Kind, Slots, Zeroed};
+use crate::ring::sq::Sq;
+use crate::ring::wait::{EnterPlan, Entered};
+use crate::ring::{Phase, Ring};
+use crate::sys::abi::{__kernel_timespec, io_uring_sqe, io_uring_sync_cancel_reg};
+use crate::sys::consts::*;
+use crate::sys::Errno;
+
+impl<K: Kernel, P: Zeroed> Ring<K, P> {
+    /// Refuse new work and take back what the kernel has not taken; `each` gets the slots of
+    /// those requests, reserved again, to be released and freed. Nobody may be inside enter.
+    pub fn begin_close(&mut self, mut each: impl FnMut(u32)) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Closing;
+        // A poll thread reads the queue whenever it likes: what it was shown stays shown.
+        if !self.is_sqpoll() {
+            self.sq.unpublish();
+        }
+        self.discard(&mut each);
+    }
+
+    /// Refuse new work from now on; what is staged may still be published by [`Ring::plan_poke`].
+    pub fn refuse(&mut self) {
+        self.refusing = true;
+    }
+
+    /// Plan a completion that nobody asked for, to get waiters out of the kernel.
+    pub fn plan_poke(&mut self) -> Result<Option<EnterPlan>, RingError> {
+        let sqe = io_uring_sqe {
+            opcode: IORING_OP_NOP,
+            fd: -1,
+            user_data: internal_key(Kind::Internal),
+            ..Default::default()
+        };
+        // A full queue gets submitted below, and the next poke finds room.
+        let _ = self.sq.push(sqe);
+        self.plan_submit(0)
+    }
+
+    /// Entries not taken by the kernel; 0 once the ring is closed.
+    pub fn pending_or_zero(&mut self) -> u32 {
+        if self.phase == Phase::Closed {
+            0
+        } else {
+            self.pending()
+        }
+    }
+
+    /// Ask the kernel to cancel everything in flight. Each request still ends with its own
+    /// completion, and some (disk transfers under way) cannot be cancelled, only waited for.
+    pub fn cancel_in_flight(&mut self) -> Result<(), RingError> {
+        if self.live() == 0 || self.disabled {
+            return Ok(());
+        }
+        let mut cancel = io_uring_sync_cancel_reg {
+            fd: -1,
+            flags: IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+            // Zero time: do not sleep in here, the drain loop does the waiting.
+            timeout: __kernel_timespec { tv_sec: 0, tv_nsec: 0 },
+            ..Default::default()
+        };
+        let arg = core::ptr::from_mut(&mut cancel).cast();
+        // SAFETY: `cancel` is what SYNC_CANCEL takes and is read during the call only (I12).
+        match unsafe { self.kernel.register(self.fd, IORING_REGISTER_SYNC_CANCEL, arg, 1) } {
+            // Linux before 6.0 knows no synchronous cancellation.
+            Err(Errno::EINVAL) => self.cancel_one_by_one(),
+            Err(Errno::EEXIST) => Err(RingError::WrongThread),
+            _ => Ok(()),
+        }
+    }
+
+    fn cancel_one_by_one(&mut self) -> Result<(), RingError> {
+        let Some(slots) = &self.slots else { return Ok(()) };
+        let keys: Vec<u64> = slots.live_indices().map(|index| slots.key(index)).collect();
+        for key in keys {
+            let sqe = io_uring_sqe {
+                opcode: IORING_OP_ASYNC_CANCEL,
+                fd: -1,
+                addr: key,
+                user_data: internal_key(Kind::Internal),
+                ..Default::default()
+            };
+            if self.sq.push(sqe).is_err() {
+                self.submit_now()?;
+                // Still full: the next round of the drain loop tries again.
+                let _ = self.sq.push(sqe);
+            }
+        }
+        self.submit_now()
+    }
+
+    fn submit_now(&mut self) -> Result<(), RingError> {
+        if let Some(plan) = self.plan_submit(0)? {
+            plan.run(&self.kernel, None, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Plan to wait for one more completion of what is still in flight; None when all is done.
+    pub fn plan_drain(&mut self) -> Option<EnterPlan> {
+        if self.live() == 0 || self.phase == Phase::Closed {
+            return None;
+        }
+        self.plan_wait(1)
+    }
+
+    /// Unmap and close. False, with nothing done, while a request is live.
+    pub fn finish_close(&mut self) -> bool {
+        if self.live() > 0 {
+            return false;
+        }
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            self.detach_queues();
+            if let Some(maps) = self.maps.take() {
+                // SAFETY: no slot is live and the queues over the maps are gone (I8).
+                unsafe { maps.unmap(&self.kernel) };
+            }
+            // SAFETY: the ring's own descriptor, used by nobody from here on (I10, I12).
+            unsafe { self.kernel.close(self.fd) };
+            self.fd = -1;
+        }
+        true
+    }
+
+    /// From here on, whoever looks at the queues sees empty ones, and no unmapped memory (I8).
+    fn detach_queues(&mut self) {
+        self.sq = Sq::detached();
+        self.cq = Cq::detached();
+    }
+
+    /// The ring lives in the parent process: forget everything, touch nothing (I9). The maps are
+    /// not there in this process, and the descriptor was closed by the fork handler.
+    pub fn abandon(&mut self) {
+        self.phase = Phase::Closed;
+        self.detach_queues();
+        self.maps = None;
+        self.fd = -1;
+        if let Some(slots) = self.slots.take() {
+            if slots.live() > 0 || slots.reserved() > 0 {
+                slots.leak();
+            }
+        }
+    }
+
+    /// Close by itself, for a ring whose payloads need no releasing: cancel, drain for at most
+    /// `patience_ns`, unmap and close, or leak what is left. True when nothing was left.
+    pub fn close_within(
+        &mut self,
+        patience_ns: u64,
+        mut release: impl FnMut(&Slots<P>, u32),
+    ) -> bool {
+        let mut back = Vec::new();
+        self.begin_close(|index| back.push(index));
+        let deadline = self.kernel.now_ns().saturating_add(patience_ns);
+        loop {
+            while let Some(event) = self.next_event() {
+                if event.terminal {
+                    back.push(event.index);
+                }
+            }
+            self.reaped();
+            for index in back.drain(..) {
+                if let Some(slots) = &self.slots {
+                    release(slots, index);
+                }
+                self.free(index);
+            }
+            let now = self.kernel.now_ns();
+            let (Some(_), true) = (self.slots.as_ref().filter(|s| s.live() > 0), now < deadline)
+            else {
+                break;
+            };
+            if self.cancel_in_flight().is_err() {
+                break;
+            }
+            let Some(plan) = self.plan_drain() else { break };
+            // Short naps: a cancelled chain or drain may let new requests start that need
+            // cancelling in their turn.
+            match plan.run(&self.kernel, Some((deadline - now).min(DRAIN_NAP_NS)), 0) {
+                Ok(Entered::Took(_) | Entered::TimedOut | Entered::Interrupted | Entered::Busy) => {
+                }
+                Err(_) => break,
+            }
+        }
+        self.finish_close()
+    }
+}
+
+/// How long one wait of a drain loop lasts before cancelling anew.
+pub const DRAIN_NAP_NS: u64 = 20_000_000;
+
+impl<K: Kernel, P: Zeroed> Drop for Ring<K, P> {
+    fn drop(&mut self) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        if !self.finish_close() {
+            // Requests are in flight and nobody waited for them: the kernel may write to their
+            // memory at any time, so all of it stays (I2, I8).
+            if let Some(slots) = self.slots.take() {
+                slots.leak();
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Entering the kernel: what to submit, what to wait for, and how long.
+//!
+//! A plan is made while the ring is held and carried out while it is not ([`EnterPlan::run`]), so
+//! that nobody is kept out of the ring by somebody who sleeps in the kernel (I6).
+
+use core::ffi::c_void;
+
+use crate::ring::error::RingError;
+use crate::ring::kernel::Kernel;
+use crate::ring::params::enter_error;
+use crate::ring::slots::Zeroed;
+use crate::ring::{Phase, Ring};
+use crate::sys::abi::{__kernel_timespec, io_uring_getevents_arg};
+use crate::sys::consts::*;
+use crate::sys::Errno;
+
+/// One call of io_uring_enter(2), decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnterPlan {
+    /// The ring's descriptor.
+    pub fd: i32,
+    /// Entries to take.
+    pub to_submit: u32,
+    /// Completions to wait for, counting those already in the queue.
+    pub min_complete: u32,
+    /// IORING_ENTER_* flags.
+    pub flags: u32,
+}
+
+/// What the kernel said to an [`EnterPlan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It took so many entries. A wait may have been cut short by a signal all the same: with
+    /// entries taken, the kernel reports only those.
+    Took(u32),
+    /// A signal came before anything was done.
+    Interrupted,
+    /// The time was up.
+    TimedOut,
+    /// The completion queue is overcommitted: reap first.
+    Busy,
+}
+
+impl EnterPlan {
+    /// May this call sleep?
+    #[inline]
+    pub fn may_block(&self) -> bool {
+        self.min_complete > 0 || self.flags & IORING_ENTER_SQ_WAIT != 0
+    }
+
+    /// Enter the kernel. `timeout_ns` bounds the wait; `min_wait_us` lets the kernel return with
+    /// fewer than `min_complete` once that time has passed and something is there (Linux 6.12).
+    pub fn run<K: Kernel>(
+        &self,
+        kernel: &K,
+        timeout_ns: Option<u64>,
+        min_wait_us: u32,
+    ) -> Result<Entered, RingError> {
+        let ts = timeout_ns.map(|ns| __kernel_timespec {
+            tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as i64,
+            tv_nsec: (ns % 1_000_000_000) as i64,
+        });
+        let result = if ts.is_some() || min_wait_us > 0 {
+            let arg = io_uring_getevents_arg {
+                min_wait_usec: min_wait_us,
+                ts: ts.as_ref().map_or(0, |ts| core::ptr::from_ref(ts) as u64),
+                ..Default::default()
+            };
+            let size = core::mem::size_of::<io_uring_getevents_arg>();
+            self.call(kernel, IORING_ENTER_EXT_ARG, core::ptr::from_ref(&arg).cast(), size)
+        } else {
+            self.call(kernel, 0, core::ptr::null(), 0)
+        };
+        match result {
+            Ok(count) => Ok(Entered::Took(count)),
+            Err(Errno::EINTR) => Ok(Entered::Interrupted),
+            Err(Errno::ETIME) => Ok(Entered::TimedOut),
+            Err(Errno::EBUSY) => Ok(Entered::Busy),
+            Err(errno) => Err(enter_error(errno)),
+        }
+    }
+
+    #[inline(always)]
+    fn call<K: Kernel>(
+        &self,
+        kernel: &K,
+        extra: u32,
+        arg: *const c_void,
+        size: usize,
+    ) -> Result<u32, Errno> {
+        // SAFETY: every published entry's memory is held by its slot (I2); `arg` lives in the
+        // caller's frame.
+        unsafe {
+            kernel.enter(self.fd, self.to_submit, self.min_complete, self.flags | extra, arg, size)
+        }
+    }
+}
+
+impl<K: Kernel, P: Zeroed> Ring<K, P> {
+    /// Publish what is staged and plan to submit it and to wait for `min_complete` completions.
+    /// None when there is nothing to enter the kernel for.
+    #[inline]
+    pub fn plan_submit(&mut self, min_complete: u32) -> Result<Option<EnterPlan>, RingError> {
+        if self.phase == Phase::Closed {
+            return Err(RingError::Closed);
+        }
+        if self.shared {
+            self.chains.close_mine(&mut self.sq)?;
+        }
+        let pending = self.sq.publish();
+        self.chains.cut();
+        Ok(self.plan(pending, min_complete))
+    }
+
+    /// Plan to wait for `min_complete` completions without submitting anything.
+    pub fn plan_wait(&mut self, min_complete: u32) -> Option<EnterPlan> {
+        self.plan(0, min_complete)
+    }
+
+    /// Publish without entering the kernel. Returns how many entries wait to be taken.
+    pub fn publish(&mut self) -> Result<u32, RingError> {
+        if self.phase != Phase::Open {
+            return Err(RingError::Closed);
+        }
+        if self.shared {
+            self.chains.close_mine(&mut self.sq)?;
+        }
+        self.chains.cut();
+        Ok(self.sq.publish())
+    }
+
+    /// Plan to make room in a full submission queue. A chain that is still open stays behind, so
+    /// that it reaches the kernel whole.
+    pub fn plan_room(&mut self) -> Result<Option<EnterPlan>, RingError> {
+        if self.phase == Phase::Closed {
+            return Err(RingError::Closed);
+        }
+        let pending = match self.chains.open_at() {
+            Some(start) => {
+                let pending = self.sq.publish_to(start);
+                if pending == 0 {
+                    return Err(RingError::ChainTooLong { max: self.sq.size() });
+                }
+                pending
+            }
+            None => self.sq.publish(),
+        };
+        let mut plan = self.plan(pending, 0);
+        if self.is_sqpoll() {
+            let plan = plan.get_or_insert(self.bare_plan());
+            plan.flags |= IORING_ENTER_SQ_WAIT;
+        }
+        Ok(plan)
+    }
+
+    fn bare_plan(&self) -> EnterPlan {
+        EnterPlan { fd: self.fd, to_submit: 0, min_complete: 0, flags: 0 }
+    }
+
+    #[inline]
+    fn plan(&mut self, pending: u32, min_complete: u32) -> Option<EnterPlan> {
+        let mut plan = self.bare_plan();
+        plan.min_complete = min_complete;
+        if self.is_sqpoll() {
+            // The poll thread takes the entries; we only enter to wake it.
+            if pending > 0 && self.sq.needs_wakeup() {
+                plan.flags |= IORING_ENTER_SQ_WAKEUP;
+                plan.to_submit = pending;
+            }
+        } else {
+            plan.to_submit = pending;
+        }
+        if min_complete > 0 || self.sq.wants_enter() {
+            plan.flags |= IORING_ENTER_GETEVENTS;
+        }
+        (plan.to_submit > 0 || plan.flags != 0).then_some(plan)
+    }
+
+    /// Plan a call that brings in completions the kernel holds back: overflowed ones, and those
+    /// whose work it defers until we enter.
+    #[inline]
+    pub fn plan_flush(&mut self) -> Option<EnterPlan> {
+        self.sq
+            .wants_enter()
+            .then(|| EnterPlan { flags: IORING_ENTER_GETEVENTS, ..self.bare_plan() })
+    }
+
+    /// Plan exactly the call an expert asks for, after publishing what is staged.
+    pub fn plan_raw(
+        &mut self,
+        to_submit: u32,
+        min_complete: u32,
+        flags: u32,
+    ) -> Result<EnterPlan, RingError> {
+        self.publish()?;
+        Ok(EnterPlan { fd: self.fd, to_submit, min_complete, flags })
+    }
+}

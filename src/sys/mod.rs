@@ -1,0 +1,14 @@
+//! The kernel ABI, without logic: structures, constants, tables, system calls.
+//!
+//! Everything carries the name it has in `linux/io_uring.h`, so that the kernel's manual pages and
+//! sources can be read beside it. This is the only module that names `libc`.
+
+pub mod abi;
+pub mod consts;
+pub mod errno;
+pub mod opcode;
+pub mod os;
+pub mod register;
+pub mod syscall;
+
+pub use errno::Errno;

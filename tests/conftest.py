@@ -1,0 +1,146 @@
+"""What every test gets: a descriptor check, skips that name the missing kernel feature, gates."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import uring_rs
+from helpers.child import run_child as _run_child
+
+# Deadlines measure the machine, not the code; the per-test timeout is what bounds a hang.
+settings.register_profile("gate", deadline=None, max_examples=1000, print_blob=True)
+settings.register_profile("quick", parent=settings.get_profile("gate"), max_examples=50)
+settings.register_profile(
+    "long",
+    parent=settings.get_profile("gate"),
+    max_examples=50_000,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("gate")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("uring_rs")
+    group.addoption(
+        "--min-passed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="fail the run when fewer than N tests passed: a run that skips everything proves "
+        "nothing",
+    )
+    group.addoption(
+        "--host-changes",
+        action="store_true",
+        help="run the tests marked alone, which change kernel settings of this host for a moment",
+    )
+
+
+def _why_not_alone(config: pytest.Config) -> str | None:
+    if not config.getoption("--host-changes"):
+        return "changes a kernel setting of the whole host: run with --host-changes"
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        return "changes a kernel setting that tests in other workers rely on: run without -n"
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "soak" not in config.option.markexpr:
+        soak = [item for item in items if item.get_closest_marker("soak")]
+        if soak:
+            config.hook.pytest_deselected(items=soak)
+            items[:] = [item for item in items if item not in soak]
+    reason = _why_not_alone(config)
+    for item in items:
+        if reason and item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+    # Last, so that a machine they leave in disorder has told all it can by then.
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # What the imports and the collection made is here to stay; frozen, it costs the collection
+    # after each test nothing.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    wanted = session.config.getoption("--min-passed")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.option.collectonly or reporter is None or exitstatus != pytest.ExitCode.OK:
+        return
+    passed = len(reporter.stats.get("passed", ()))
+    if passed < wanted:
+        reporter.write_line(f"only {passed} tests passed, --min-passed={wanted}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _why_no_op(name: str) -> str | None:
+    """Why this operation cannot be tested here, or None."""
+    found = uring_rs.probe()
+    if not found.ok:
+        return f"io_uring is refused here: {found.reason}"
+    with uring_rs.Ring(1) as ring:
+        if ring.supports(name):
+            return None
+    return f"the running kernel ({os.uname().release}) lacks IORING_OP_{name}"
+
+
+@pytest.fixture
+def requires_op() -> Callable[..., None]:
+    """Call with operation names: skips, naming the first that the running kernel lacks."""
+
+    def check(*names: str) -> None:
+        for name in names:
+            if reason := _why_no_op(name):
+                pytest.skip(reason)
+
+    return check
+
+
+@pytest.fixture(autouse=True)
+def _marked_ops(request: pytest.FixtureRequest) -> None:
+    for marker in request.node.iter_markers("requires_op"):
+        for name in marker.args:
+            if reason := _why_no_op(name):
+                pytest.skip(reason)
+
+
+@pytest.fixture
+def run_child() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`helpers.run_child`, for tests that would rather name a fixture than import."""
+    return _run_child
+
+
+def open_descriptors() -> dict[int, str]:
+    """Every open descriptor of this process, with what it names."""
+    found: dict[int, str] = {}
+    for name in os.listdir("/proc/self/fd"):
+        # The one that listed the folder is closed by now.
+        with contextlib.suppress(FileNotFoundError):
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test exactly the descriptors of before are open."""
+    before = open_descriptors()
+    yield
+    gc.collect()
+    if request.node.get_closest_marker("may_leave_fds"):
+        return
+    after = open_descriptors()
+    left = {fd: name for fd, name in after.items() if before.get(fd) != name}
+    gone = {fd: name for fd, name in before.items() if fd not in after}
+    assert not left, f"descriptors left open: {left}"
+    assert not gone, f"descriptors closed that the test did not open: {gone}"

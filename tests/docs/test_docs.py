@@ -1,0 +1,158 @@
+"""Every code block of the documentation: Python runs, shell commands exist.
+
+A Python block runs in a process of its own, in an empty folder, with warnings as errors. The
+marker `<!-- continues -->` above a block puts the blocks before it in front; a block of text
+marked `<!-- output -->` must be what the Python block above it prints.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from helpers import readme
+from helpers.child import child_env, run_child
+
+ROOT = readme.ROOT
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCKS = {page: readme.blocks(page) for page in PAGES}
+LANGUAGES = {"python", "sh", "text", "toml", "rust"}
+
+
+def program(block: readme.Block) -> str:
+    """What runs for a block: itself, after those it continues."""
+    before = [b for b in BLOCKS[block.path] if b.language == "python" and b.line < block.line]
+    parts = [block.text]
+    while block.marker == "continues":
+        block = before.pop()
+        parts.insert(0, block.text)
+    return "".join(parts)
+
+
+def of_language(language: str) -> Sequence[object]:
+    """Every block of that language, as parameters."""
+    every = [block for page in PAGES for block in BLOCKS[page] if block.language == language]
+    return [pytest.param(block, id=block.name) for block in every]
+
+
+@pytest.mark.parametrize("block", of_language("python"))
+def test_python_block_runs(block: readme.Block, tmp_path: Path) -> None:
+    shutil.copy(readme.README, tmp_path)
+    ran = run_child(program(block), options=["-W", "error"], cwd=tmp_path)
+    following = [b for b in BLOCKS[block.path] if b.line > block.line][:1]
+    if following and following[0].marker == "output":
+        assert ran.stdout == following[0].text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    for block in BLOCKS[page]:
+        assert block.language in LANGUAGES, f"{block.name}: language {block.language!r}"
+
+
+def sessions() -> set[str]:
+    """The nox sessions there are, from the noxfile's own decorators."""
+    text = (ROOT / "noxfile.py").read_text()
+    return set(re.findall(r"^@nox\.session.*\n(?:@.*\n)*def (\w+)\(", text, re.MULTILINE))
+
+
+def check_cli(words: list[str]) -> None:
+    """`uring_rs SUBCOMMAND --option` must have that subcommand, and its help that option."""
+    command = [sys.executable, "-m", "uring_rs", words[0], "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, env=child_env())
+    assert shown.returncode == 0, shown.stderr
+    for option in (word for word in words if word.startswith("-")):
+        assert re.search(rf"{re.escape(option)}\b", shown.stdout), f"{option} is not in the help"
+
+
+def check_command(words: list[str]) -> None:
+    """One command of a shell block: its program, and what of its arguments can be known."""
+    while words and re.fullmatch(r"\w+=\S*", words[0]):
+        words = words[1:]
+    name, rest = Path(words[0]).name, words[1:]
+    if name.startswith("python") and rest[:1] == ["-m"]:
+        name, rest = rest[1], rest[2:]
+    if name in ("uring_rs", "uring-rs"):
+        check_cli(rest)
+    elif name == "nox":
+        asked = [b for a, b in itertools.pairwise(rest) if a in ("-s", "--session")]
+        assert {re.sub(r"\(.*", "", session) for session in asked} <= sessions()
+    elif name == "pip":
+        assert rest[0] == "install"
+        for extra in re.findall(r"\[(.*?)\]", " ".join(rest)):
+            known = importlib.metadata.metadata("uring_rs").get_all("Provides-Extra") or []
+            assert extra in known
+    elif name not in ("venv", "cd"):
+        assert shutil.which(name), f"{name} is neither a program here nor one the test knows"
+
+
+def commands(line: str) -> list[list[str]]:
+    """The simple commands of a shell line; what $(...) holds counts as one word."""
+    plain = re.sub(r'"?\$\(.*\)"?', "PATH", line)
+    found: list[list[str]] = [[]]
+    for word in shlex.shlex(plain, posix=True, punctuation_chars=True):
+        if set(word) <= set("&|;"):
+            found.append([])
+        else:
+            found[-1].append(word)
+    return [words for words in found if words]
+
+
+@pytest.mark.parametrize("block", of_language("sh"))
+def test_shell_block_exists(block: readme.Block) -> None:
+    for line in block.text.replace("\\\n", " ").splitlines():
+        for words in commands(line.split(" #")[0]):
+            check_command(words)
+
+
+def test_readme_opens_with_the_two_commands() -> None:
+    shell = [block for block in BLOCKS[readme.README] if block.language == "sh"]
+    assert [block.marker for block in shell[:2]] == [readme.JOB, readme.TEST]
+    assert readme.job().startswith(".venv/bin/python -m uring_rs sum ")
+    install, run = readme.command(readme.TEST).rsplit(" && ", 1)
+    assert install == "python3 -m venv .venv && .venv/bin/pip install nox"
+    assert run == ".venv/bin/nox"
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "readme.py show test-command" in script
+    # Any other way to run tests there would be one that the README does not tell of.
+    code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("#"))
+    assert not re.search(r"\b(nox|pytest|cargo test|maturin)\b", code)
+    shown = subprocess.run(
+        [sys.executable, ROOT / "tests" / "helpers" / "readme.py", "show", readme.TEST],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.strip() == readme.command(readme.TEST)
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target, _ in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+CODE_PATH = re.compile(r"`((?:src|tests|python|benchmarks|examples|docs)/[\w./*-]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page: Path) -> None:
+    """A path in backquotes is a promise that the file is there, or a pattern that matches."""
+    named = set(CODE_PATH.findall(page.read_text(encoding="utf-8")))
+    missing = sorted(name for name in named if not list(ROOT.glob(name.rstrip("/"))))
+    assert not missing, f"{page.name} names what is not there"

@@ -1,0 +1,98 @@
+"""What a type checker must conclude. Checked by mypy --strict, never run."""
+
+from __future__ import annotations
+
+import array
+import errno
+import mmap
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, assert_type
+
+import uring_rs
+from uring_rs import Completion, Request, Ring, Sqe, SqeFlags
+
+
+def life(file: BinaryIO) -> None:
+    with Ring(64, cq_entries=256, sq_full="raise") as ring:
+        assert_type(ring, Ring)
+        assert_type(ring.sq_entries, int)
+        assert_type(ring.closed, bool)
+        assert_type(ring.prep_nop(), Request)
+        assert_type(ring.submit(wait=1, timeout=0.5), int)
+        assert_type(ring.peek(), Completion | None)
+        assert_type(ring.reap(), list[Completion])
+        assert_type(ring.completions(min=1), Iterator[Completion])
+        for cqe in ring:
+            assert_type(cqe, Completion)
+            assert_type(cqe.user_data, Any)
+            assert_type(cqe.result(), int)
+            user_data, res, flags = cqe
+            print(user_data, res, flags)
+
+
+def destinations(ring: Ring, file: BinaryIO, path: Path) -> None:
+    ring.prep_read(0, bytearray(8))
+    ring.prep_read(file, memoryview(bytearray(8))[2:4], offset=0, nbytes=1)
+    ring.prep_read(file, array.array("d", [0.0]), user_data=object())
+    ring.prep_read(file, mmap.mmap(-1, 4096), flags=SqeFlags.IO_LINK | SqeFlags.ASYNC)
+    ring.prep_write(file, b"bytes", 0)
+    ring.prep_writev(file, [b"one", bytearray(b"two"), memoryview(b"three")])
+    ring.prep_openat(path)
+    ring.prep_openat("path")
+    ring.prep_openat(b"path")
+
+
+def sockets(ring: Ring, sock: socket.socket) -> None:
+    request = ring.prep_accept(sock)
+    assert_type(ring.prep_cancel(request), Request)
+    ring.prep_connect(sock, ("127.0.0.1", 80))
+    ring.prep_connect(sock, ("::1", 80, 0, 0))
+    ring.prep_connect(sock, "/run/socket")
+    ring.prep_sendmsg(sock, [b"data"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"")])
+
+
+def apart(ring: Ring) -> None:
+    sqe = Sqe.nop()
+    assert_type(sqe, Sqe)
+    assert_type(ring.push(sqe), Request)
+    assert_type(ring.push_many([sqe, sqe]), list[Request])
+    assert_type(bytes(sqe), bytes)
+
+
+def tracing() -> None:
+    def trace(event: str, facts: dict[str, object]) -> None:
+        print(event, facts)
+
+    Ring(8, trace=trace)
+
+
+def failures() -> None:
+    found = uring_rs.probe()
+    assert_type(found.ok, bool)
+    assert_type(found.reason, str)
+    assert_type(found.hint, str)
+    assert_type(uring_rs.is_supported(), bool)
+    try:
+        Ring(8)
+    except uring_rs.UringUnavailable as error:
+        assert_type(error.reason, str)
+        assert_type(error.hint, str)
+    except uring_rs.UringError as error:
+        assert_type(error.errno, int | None)
+        if error.errno == errno.EMFILE:
+            raise
+
+
+def mistakes(ring: Ring) -> None:
+    """Each line is wrong; mypy reports an ignore that nothing needs."""
+    ring.prep_read("path", bytearray(8))  # type: ignore[arg-type]
+    ring.prep_read(0, "text")  # type: ignore[arg-type]
+    ring.prep_read(0)  # type: ignore[call-arg]
+    ring.prep_write(0, b"", 0, 1, 2)  # type: ignore[call-arg, misc]
+    ring.prep_cancel(17)  # type: ignore[arg-type]
+    Ring("64")  # type: ignore[arg-type]
+    Ring(64, 128)  # type: ignore[call-arg, misc]
+    ring.sq_entries = 8  # type: ignore[misc]
+    Ring(8).no_such_method()  # type: ignore[attr-defined]

@@ -1,38 +1,60 @@
 """The compiled half of uring_rs. Import these names from `uring_rs`."""
 
 import os
-import socket
-import sys
-from collections.abc import Buffer, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeAlias, final
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final, type_check_only
 
-class HasFileno(Protocol):
+from typing_extensions import Buffer, disjoint_base
+
+from .flags import Features, SetupFlags
+
+__all__ = [
+    "Ring",
+    "Sqe",
+    "BufferPool",
+    "FixedBuffer",
+    "SimKernel",
+    "Request",
+    "Completion",
+    "probe",
+    "_operations",
+    "_close_all",
+    "_graveyard",
+]
+
+@type_check_only
+class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-File: TypeAlias = int | HasFileno
-Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | str | bytes
-AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
-Trace: TypeAlias = Callable[[str, dict[str, object]], object]
+_File: TypeAlias = int | _HasFileno
+_Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+_Address: TypeAlias = (
+    tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int] | str | bytes
+)
+_AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
+_Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
+_Trace: TypeAlias = Callable[[str, dict[str, Any]], object]
 
 @final
 class Request:
-    """Names one request of one ring: what every `prep_*` returns, what cancel takes."""
     @property
     def op(self) -> str: ...
     @property
     def key(self) -> int: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Completion:
-    """One completion."""
-
-    user_data: Any
-    res: int
-    flags: int
+    __match_args__: ClassVar[tuple[str, str, str]]
+    @property
+    def user_data(self) -> Any: ...
+    @property
+    def res(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
     @property
     def more(self) -> bool: ...
     @property
@@ -40,22 +62,340 @@ class Completion:
     @property
     def request(self) -> Request: ...
     @property
-    def address(self) -> Address | None: ...
+    def address(self) -> Any: ...
     @property
     def ancdata(self) -> list[tuple[int, int, bytes]]: ...
     @property
     def msg_flags(self) -> int: ...
     def result(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
     def __iter__(self) -> Iterator[Any]: ...
 
 @final
 class Sqe:
-    """A request prepared apart from any ring; the same builders as `Ring.prep_*`."""
-    @staticmethod
-    def nop(user_data: object = None, *, flags: int = 0) -> Sqe: ...
-    # ... one static method per Ring.prep_* with the same arguments
+    @property
+    def op(self) -> str: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def user_data(self) -> Any: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    @staticmethod
+    def nop(user_data: object = None, *, flags: int = 0, personality: int = 0) -> Sqe: ...
+    @staticmethod
+    def read(
+        file: _File,
+        buf: Buffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def write(
+        file: _File,
+        buf: Buffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def readv(
+        file: _File,
+        bufs: Iterable[Buffer],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def writev(
+        file: _File,
+        bufs: Iterable[Buffer],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def read_fixed(
+        file: _File,
+        buf: FixedBuffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        start: int = 0,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def write_fixed(
+        file: _File,
+        buf: FixedBuffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        start: int = 0,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def fsync(
+        file: _File,
+        *,
+        datasync: bool = False,
+        offset: int = 0,
+        nbytes: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def fdatasync(
+        file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def sync_file_range(
+        file: _File,
+        offset: int = 0,
+        nbytes: int = 0,
+        sync_flags: int = 7,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def openat(
+        path: _Path,
+        open_flags: int = 0,
+        mode: int = 0o777,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def close(
+        file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def accept(
+        sock: _File,
+        accept_flags: int = 0o2000000,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def connect(
+        sock: _File,
+        address: _Address,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def send(
+        sock: _File,
+        data: Buffer,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        address: _Address | None = None,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def recv(
+        sock: _File,
+        buf: Buffer,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def sendmsg(
+        sock: _File,
+        buffers: Iterable[Buffer],
+        ancdata: _AncData | None = None,
+        msg_flags: int = 0,
+        address: _Address | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def recvmsg(
+        sock: _File,
+        buffers: Iterable[Buffer],
+        ancbufsize: int = 0,
+        msg_flags: int = 0,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def poll_add(
+        file: _File,
+        events: int,
+        *,
+        multishot: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def poll_remove(
+        request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def poll_update(
+        request: Request,
+        events: int,
+        *,
+        multishot: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def timeout(
+        seconds: float,
+        *,
+        count: int = 0,
+        absolute: bool = False,
+        clock: _Clock = "monotonic",
+        etime_success: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def timeout_remove(
+        request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def timeout_update(
+        request: Request,
+        seconds: float,
+        *,
+        absolute: bool = False,
+        clock: _Clock = "monotonic",
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def link_timeout(
+        seconds: float,
+        *,
+        absolute: bool = False,
+        clock: _Clock = "monotonic",
+        etime_success: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def cancel(
+        request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def cancel_fd(
+        file: _File,
+        *,
+        all: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def cancel_all(*, user_data: object = None, flags: int = 0, personality: int = 0) -> Sqe: ...
+    @staticmethod
+    def epoll_ctl(
+        epfd: _File,
+        op: int,
+        file: _File,
+        events: int = 0,
+        data: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
 
+@final
+class FixedBuffer:
+    @property
+    def index(self) -> int: ...
+    def release(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class BufferPool:
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def available(self) -> int: ...
+    def take(self) -> FixedBuffer: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@disjoint_base
 class Ring:
     def __new__(
         cls,
@@ -66,79 +406,75 @@ class Ring:
         sqpoll_idle_ms: int | None = None,
         sqpoll_cpu: int | None = None,
         shared: bool = False,
-        sq_full: str = "submit",
-        trace: Trace | None = None,
+        sq_full: Literal["submit", "raise"] = "submit",
+        trace: _Trace | None = None,
         kernel: SimKernel | None = None,
     ) -> Self: ...
-    # life
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
         /,
     ) -> None: ...
     def close(self, timeout: float | None = None) -> None: ...
     def fileno(self) -> int: ...
     @property
     def closed(self) -> bool: ...
-    # facts
     @property
     def sq_entries(self) -> int: ...
     @property
     def cq_entries(self) -> int: ...
     @property
-    def flags(self) -> int: ...  # SetupFlags
+    def flags(self) -> SetupFlags: ...
     @property
-    def features(self) -> int: ...  # Features
+    def features(self) -> Features: ...
     @property
     def shared(self) -> bool: ...
     @property
-    def sq_space(self) -> int: ...  # free submission entries
+    def sq_space(self) -> int: ...
     @property
-    def sq_ready(self) -> int: ...  # staged, not yet taken by the kernel
+    def sq_ready(self) -> int: ...
     @property
-    def cq_ready(self) -> int: ...  # completions that can be had without blocking
+    def cq_ready(self) -> int: ...
     @property
-    def in_flight(self) -> int: ...  # requests staged or with the kernel
+    def in_flight(self) -> int: ...
     @property
     def cq_overflowed(self) -> bool: ...
     @property
     def sq_needs_wakeup(self) -> bool: ...
+    @property
+    def stray_completions(self) -> int: ...
     def is_live(self, request: Request, /) -> bool: ...
     def supports(self, op: int | str, /) -> bool: ...
-    # submission
     def push(self, sqe: Sqe, /) -> Request: ...
     def push_many(self, sqes: Iterable[Sqe], /) -> list[Request]: ...
-    def flush(self) -> int: ...  # publish staged entries without entering the kernel; how many wait
-    def discard(self) -> int: ...  # roll back what is staged and unpublished
+    def flush(self) -> int: ...
+    def discard(self) -> int: ...
     def submit(self, wait: int = 0, timeout: float | None = None) -> int: ...
     def enter(self, to_submit: int, min_complete: int = 0, flags: int = 0) -> int: ...
     def sq_wakeup(self) -> None: ...
-    def sq_wait(self) -> int: ...  # block until the submission queue has space
-    def wake(self) -> None: ...  # from any thread: the current or next wait returns early
-    # completions
+    def sq_wait(self) -> int: ...
+    def wake(self) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Completion: ...
-    def peek(self) -> Completion | None: ...  # the next one, left in place
-    def pop(self) -> Completion | None: ...  # the next one, taken
+    def peek(self) -> Completion | None: ...
+    def pop(self) -> Completion | None: ...
     def reap(self, max: int | None = None) -> list[Completion]: ...
-    def wait(
-        self, min: int = 1, timeout: float | None = None
-    ) -> int: ...  # cq_ready afterwards; fewer than min on timeout or wake
-    def wait_cqe(self, timeout: float | None = None) -> Completion: ...  # TimeoutError
+    def wait(self, min: int = 1, timeout: float | None = None) -> int: ...
+    def wait_cqe(self, timeout: float | None = None) -> Completion: ...
     def completions(self, min: int = 0, timeout: float | None = None) -> Iterator[Completion]: ...
     def flush_overflow(self) -> int: ...
-    # resources
     def buffer_pool(self, count: int, size: int) -> BufferPool: ...
-    def register_eventfd(self, file: File, *, async_only: bool = False) -> None: ...
+    def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
-    # builders; every one also takes the keyword-only C = (*, user_data=None, flags=0, personality=0)
-    def prep_nop(self, user_data: object = None, *, flags: int = 0) -> Request: ...
+    def prep_nop(
+        self, user_data: object = None, *, flags: int = 0, personality: int = 0
+    ) -> Request: ...
     def prep_read(
         self,
-        file: File,
+        file: _File,
         buf: Buffer,
         offset: int = -1,
         nbytes: int | None = None,
@@ -149,21 +485,306 @@ class Ring:
         flags: int = 0,
         personality: int = 0,
     ) -> Request: ...
-    # prep_write: as prep_read
-    # prep_readv / prep_writev(file, bufs: Sequence[Buffer], offset=-1, *, rw_flags=0, ioprio=0, C)
-    # prep_read_fixed / prep_write_fixed(file, buf: FixedBuffer, offset=-1, nbytes=None, *, start=0, rw_flags=0, ioprio=0, C)
-    # prep_fsync(file, *, datasync=False, offset=0, nbytes=0, C); prep_fdatasync(file, *, C)
-    # prep_sync_file_range(file, offset=0, nbytes=0, sync_flags=WAIT_BEFORE|WRITE|WAIT_AFTER (7), *, C)
-    # prep_openat(path, open_flags=os.O_RDONLY, mode=0o777, *, dir_fd=None, C)   (O_CLOEXEC always added)
-    # prep_close(file, *, C)
-    # prep_accept(sock, accept_flags=SOCK_CLOEXEC, *, C)        -> Completion.address
-    # prep_connect(sock, address, *, C)
-    # prep_send(sock, data, msg_flags=0, nbytes=None, *, address=None, ioprio=0, C); prep_recv(sock, buf, msg_flags=0, nbytes=None, *, ioprio=0, C)
-    # prep_sendmsg(sock, buffers, ancdata=(), msg_flags=0, address=None, *, ioprio=0, C)
-    # prep_recvmsg(sock, buffers, ancbufsize=0, msg_flags=0, *, ioprio=0, C)   -> Completion.address/.ancdata/.msg_flags
-    # prep_poll_add(file, events, *, multishot=False, C); prep_poll_remove(request, *, C); prep_poll_update(request, events, *, C)
-    # prep_timeout(seconds, *, count=0, absolute=False, clock="monotonic"|"boottime"|"realtime", etime_success=False, C)
-    # prep_timeout_remove(request, *, C); prep_timeout_update(request, seconds, *, absolute=False, clock=..., C)
-    # prep_link_timeout(seconds, *, absolute=False, clock=..., etime_success=False, C)
-    # prep_cancel(request, *, C); prep_cancel_fd(file, *, all=False, C); prep_cancel_all(*, C)
-    # prep_epoll_ctl(epfd, op, file, events=0, data=None, *, C)
+    def prep_write(
+        self,
+        file: _File,
+        buf: Buffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_readv(
+        self,
+        file: _File,
+        bufs: Iterable[Buffer],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_writev(
+        self,
+        file: _File,
+        bufs: Iterable[Buffer],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_read_fixed(
+        self,
+        file: _File,
+        buf: FixedBuffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        start: int = 0,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_write_fixed(
+        self,
+        file: _File,
+        buf: FixedBuffer,
+        offset: int = -1,
+        nbytes: int | None = None,
+        *,
+        start: int = 0,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_fsync(
+        self,
+        file: _File,
+        *,
+        datasync: bool = False,
+        offset: int = 0,
+        nbytes: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_fdatasync(
+        self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_sync_file_range(
+        self,
+        file: _File,
+        offset: int = 0,
+        nbytes: int = 0,
+        sync_flags: int = 7,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_openat(
+        self,
+        path: _Path,
+        open_flags: int = 0,
+        mode: int = 0o777,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_close(
+        self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_accept(
+        self,
+        sock: _File,
+        accept_flags: int = 0o2000000,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_connect(
+        self,
+        sock: _File,
+        address: _Address,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_send(
+        self,
+        sock: _File,
+        data: Buffer,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        address: _Address | None = None,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_recv(
+        self,
+        sock: _File,
+        buf: Buffer,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_sendmsg(
+        self,
+        sock: _File,
+        buffers: Iterable[Buffer],
+        ancdata: _AncData | None = None,
+        msg_flags: int = 0,
+        address: _Address | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_recvmsg(
+        self,
+        sock: _File,
+        buffers: Iterable[Buffer],
+        ancbufsize: int = 0,
+        msg_flags: int = 0,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_poll_add(
+        self,
+        file: _File,
+        events: int,
+        *,
+        multishot: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_poll_remove(
+        self, request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_poll_update(
+        self,
+        request: Request,
+        events: int,
+        *,
+        multishot: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_timeout(
+        self,
+        seconds: float,
+        *,
+        count: int = 0,
+        absolute: bool = False,
+        clock: _Clock = "monotonic",
+        etime_success: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_timeout_remove(
+        self, request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_timeout_update(
+        self,
+        request: Request,
+        seconds: float,
+        *,
+        absolute: bool = False,
+        clock: _Clock = "monotonic",
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_link_timeout(
+        self,
+        seconds: float,
+        *,
+        absolute: bool = False,
+        clock: _Clock = "monotonic",
+        etime_success: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_cancel(
+        self, request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_cancel_fd(
+        self,
+        file: _File,
+        *,
+        all: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_cancel_all(
+        self, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_epoll_ctl(
+        self,
+        epfd: _File,
+        op: int,
+        file: _File,
+        events: int = 0,
+        data: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+
+@final
+class SimKernel:
+    def __new__(
+        cls,
+        seed: int = 0,
+        *,
+        linux: tuple[int, int] | None = None,
+        start: int | None = None,
+        cold_percent: int | None = None,
+        worker_ns: int | None = None,
+        locked_memory: int | None = None,
+        patience_ms: int | None = None,
+    ) -> Self: ...
+    def file(self, name: str, contents: bytes | None = None) -> int: ...
+    def contents(self, name: str) -> bytes | None: ...
+    def pipe(self) -> tuple[int, int]: ...
+    def socketpair(self) -> tuple[int, int]: ...
+    def feed(self, fd: int, data: bytes) -> None: ...
+    def drain(self, fd: int) -> bytes: ...
+    def close(self, fd: int) -> None: ...
+    def advance(self, seconds: float) -> None: ...
+    def signal_after(self, seconds: float) -> None: ...
+    def fail_call(self, call: str, nth: int, errno: int | str | tuple[str, int]) -> None: ...
+    def fail_request(self, nth: int, what: str, value: int = 0) -> None: ...
+    @property
+    def faults_left(self) -> int: ...
+    @property
+    def submitted(self) -> list[tuple[str, int]]: ...
+    @property
+    def completed(self) -> list[tuple[int, int, int]]: ...
+    @property
+    def violations(self) -> list[str]: ...
+    @property
+    def live_maps(self) -> int: ...
+    @property
+    def open_fds(self) -> list[int]: ...
+    @property
+    def in_flight(self) -> int: ...
+
+def probe() -> dict[str, Any]: ...
+def _operations() -> list[dict[str, Any]]: ...
+def _close_all() -> None: ...
+def _graveyard() -> int: ...

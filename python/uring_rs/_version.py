@@ -6,18 +6,22 @@ __all__ = ["__version__"]
 
 
 def _find() -> str:
-    """From the compiled module; where there is none, from what the installer recorded."""
+    """From the compiled module if it says so, else from what the installer recorded."""
     try:
-        from ._uring import __version__ as compiled
+        from . import _uring
     except ImportError:
-        # Slow to import, so only here.
-        from importlib.metadata import PackageNotFoundError, version
+        compiled = None
+    else:
+        compiled = getattr(_uring, "__version__", None)
+    if compiled is not None:
+        return str(compiled)
+    # Slow to import, so only here.
+    from importlib.metadata import PackageNotFoundError, version
 
-        try:
-            return version("uring_rs")
-        except PackageNotFoundError:
-            return "0+unknown"
-    return compiled
+    try:
+        return version("uring_rs")
+    except PackageNotFoundError:
+        return "0+unknown"
 
 
 __version__ = _find()

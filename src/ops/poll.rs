@@ -29,12 +29,12 @@ pub fn remove(key: u64) -> io_uring_sqe {
     io_uring_sqe { addr: key, ..entry(IORING_OP_POLL_REMOVE, -1) }
 }
 
-/// Change the events of the poll request that has `key`.
-pub fn update(key: u64, events: u32, multishot: bool) -> io_uring_sqe {
-    let multi = if multishot { IORING_POLL_ADD_MULTI } else { 0 };
+/// Change the events of the poll request that has `key`. The kernel takes IORING_POLL_ADD_MULTI
+/// here too, but a request stays what it was: one-shot or multishot (measured).
+pub fn update(key: u64, events: u32) -> io_uring_sqe {
     io_uring_sqe {
         addr: key,
-        len: IORING_POLL_UPDATE_EVENTS | multi,
+        len: IORING_POLL_UPDATE_EVENTS,
         op_flags: events32(events),
         ..entry(IORING_OP_POLL_REMOVE, -1)
     }

@@ -257,9 +257,8 @@ pub(crate) fn poll_update(
     keep: &mut Keep,
     request: Any<'_, '_>,
     events: u32,
-    multishot: bool,
 ) -> PyResult<io_uring_sqe> {
-    Ok(poll::update(target(keep, request)?.key, events, multishot))
+    Ok(poll::update(target(keep, request)?.key, events))
 }
 
 pub(crate) fn timeout_(keep: &mut Keep, time: timeout::Time, count: i64) -> PyResult<io_uring_sqe> {

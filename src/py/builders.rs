@@ -440,19 +440,18 @@ builders! {
         [request,] []
         = |keep| build::poll_remove(keep, request);
 
-    /// Change the events of a poll request.
+    /// Change the events of a poll request. A multishot one stays that.
     ///
     /// Args:
     ///     events: the new ones.
-    ///     multishot: the request is, or becomes, a multishot one.
     ///
     /// Kernel: 5.13.
     /// Memory: none.
     /// Result: 0, -ENOENT or -EALREADY.
     /// Source: io_uring_prep_poll_update(3).
-    fn prep_poll_update / poll_update(request: Any<'_, '_>, events: u32, multishot: bool)
-        [request, events,] [multishot = false,]
-        = |keep| build::poll_update(keep, request, events, multishot);
+    fn prep_poll_update / poll_update(request: Any<'_, '_>, events: u32)
+        [request, events,] []
+        = |keep| build::poll_update(keep, request, events);
 
     /// Complete when time has passed, or after other requests have completed.
     ///
@@ -482,7 +481,7 @@ builders! {
         [request,] []
         = |keep| build::timeout_remove(keep, request);
 
-    /// Give a timeout or link timeout a new time.
+    /// Give a timeout or link timeout a new time, on the clock it was made with.
     ///
     /// Args: as for prep_timeout.
     ///
@@ -491,10 +490,10 @@ builders! {
     /// Result: 0, -ENOENT or -EALREADY.
     /// Source: io_uring_prep_timeout_update(3).
     fn prep_timeout_update / timeout_update(request: Any<'_, '_>, seconds: Any<'_, '_>,
-        absolute: bool, clock: &str)
-        [request, seconds,] [absolute = false, clock = "monotonic",]
+        absolute: bool)
+        [request, seconds,] [absolute = false,]
         = |keep| build::timeout_update(keep, request,
-            convert::time(seconds, absolute, clock, false)?);
+            convert::time(seconds, absolute, "monotonic", false)?);
 
     /// Limit the time of the request staged just before, which must have SqeFlags.IO_LINK.
     ///

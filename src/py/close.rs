@@ -171,7 +171,6 @@ impl PyRing {
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
-        let pending_error = PyErr::take(py);
         if self.cell.mine() && !ending {
             if let Err(error) = self.close_ring(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
@@ -185,9 +184,6 @@ impl PyRing {
                 drop(state);
                 registry::give_up(&self.cell);
             }
-        }
-        if let Some(error) = pending_error {
-            error.restore(py);
         }
     }
 
@@ -224,8 +220,13 @@ impl PyRing {
 
 impl Drop for PyRing {
     fn drop(&mut self) {
-        // Destroyed by the interpreter, so it is attached.
-        Python::attach(|py| self.let_die(py));
+        // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way
+        // through the frame that held the ring, which warnings and closing must not touch.
+        Python::attach(|py| {
+            let pending = errors::Pending::save(py);
+            self.let_die(py);
+            pending.restore();
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what the core says to the exceptions of `uring_rs.errors`.
 
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -111,5 +112,31 @@ pub(crate) fn resource_warning(py: Python<'_>, text: &str) {
     let text = std::ffi::CString::new(text).unwrap_or_default();
     if let Err(error) = PyErr::warn(py, &warning, &text, 1) {
         error.write_unraisable(py, None);
+    }
+}
+
+/// The exception that is on its way, put aside while a destructor runs Python code.
+pub(crate) struct Pending {
+    kind: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    traceback: *mut ffi::PyObject,
+}
+
+impl Pending {
+    /// Put it aside, if there is one.
+    #[allow(deprecated, reason = "its successor came with 3.12")]
+    pub(crate) fn save(_py: Python<'_>) -> Self {
+        let null = std::ptr::null_mut();
+        let mut saved = Pending { kind: null, value: null, traceback: null };
+        // SAFETY: three places to write to; attached.
+        unsafe { ffi::PyErr_Fetch(&mut saved.kind, &mut saved.value, &mut saved.traceback) };
+        saved
+    }
+
+    /// Send it on.
+    #[allow(deprecated, reason = "its successor came with 3.12")]
+    pub(crate) fn restore(self) {
+        // SAFETY: the references fetched by `save`, given back once; attached as then.
+        unsafe { ffi::PyErr_Restore(self.kind, self.value, self.traceback) };
     }
 }

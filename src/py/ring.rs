@@ -276,6 +276,10 @@ impl PyRing {
     fn cq_ready(&self, py: Python<'_>) -> PyResult<usize> {
         if self.hold(py)?.core.phase() == Phase::Open {
             self.harvest(py)?;
+            // Held back, but to be had without blocking all the same.
+            if self.flush_held_back(py)? {
+                self.harvest(py)?;
+            }
         }
         Ok(self.hold(py)?.have())
     }

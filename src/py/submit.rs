@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::py::keep::Keep;
 use crate::py::ring::PyRing;
+use crate::py::state::State;
 use crate::py::{errors, request, trace};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
@@ -114,7 +115,8 @@ impl PyRing {
     }
 
     /// All slots are taken: take what has completed off the ring, and submit what is staged, since
-    /// nothing else can ever complete.
+    /// nothing else can ever complete. A chain that is still open stays behind: its links end where
+    /// a submission does.
     #[cold]
     fn reserve_after_reaping(&self, py: Python<'_>) -> PyResult<(u32, u64)> {
         self.harvest(py)?;
@@ -122,7 +124,7 @@ impl PyRing {
             return Ok(slot);
         }
         if !self.full_raises {
-            self.submit_and_wait(py, 0, None)?;
+            self.submit_without_waiting(py, |state| state.core.plan_whole_chains())?;
         }
         self.flush_held_back(py)?;
         self.harvest(py)?;
@@ -145,10 +147,19 @@ impl PyRing {
     /// The submission queue is full: submit, leaving an open chain behind.
     #[cold]
     pub(crate) fn make_room(&self, py: Python<'_>) -> PyResult<()> {
+        self.submit_without_waiting(py, |state| state.core.plan_room())
+    }
+
+    /// Enter the kernel once, for what `plan` says.
+    fn submit_without_waiting(
+        &self,
+        py: Python<'_>,
+        plan: impl FnOnce(&mut State) -> Result<Option<EnterPlan>, RingError>,
+    ) -> PyResult<()> {
         let planned = {
             let mut state = self.hold(py)?;
             state.staged_bytes = 0;
-            let planned = state.core.plan_room();
+            let planned = plan(&mut state);
             if matches!(planned, Ok(Some(_))) {
                 self.cell.entering();
             }

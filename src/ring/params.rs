@@ -16,8 +16,9 @@ pub const CQ_ENTRIES_MAX: u32 = 65_536;
 /// Where memory is short, entries are halved down to this.
 const SQ_ENTRIES_SMALL: u32 = 8;
 
-/// How long the kernel takes to give back a closed ring's locked memory (13-16 ms measured).
-const MEMLOCK_RETURNS: std::time::Duration = std::time::Duration::from_millis(20);
+/// The kernel gives back a closed ring's locked memory after 13-16 ms (measured), later when there
+/// were many: so long to wait, in steps, before taking its no for an answer.
+const MEMLOCK_NAPS_MS: [u64; 4] = [5, 10, 20, 40];
 
 /// What a ring is asked to be.
 #[derive(Clone, Debug)]
@@ -153,7 +154,7 @@ pub fn setup<K: Kernel>(kernel: &K, config: &Config) -> Result<(i32, io_uring_pa
     config.check()?;
     let mut entries = config.entries;
     let mut last = Errno::EINVAL;
-    let mut waited = false;
+    let mut naps = MEMLOCK_NAPS_MS.iter();
     'smaller: loop {
         for tier in config.tiers() {
             let mut params = config.params(tier, entries);
@@ -162,28 +163,30 @@ pub fn setup<K: Kernel>(kernel: &K, config: &Config) -> Result<(i32, io_uring_pa
                 // A flag this kernel does not know: the next, older set.
                 Err(Errno::EINVAL) => last = Errno::EINVAL,
                 // Locked memory is limited per user, and given back only some milliseconds after
-                // a ring was closed: wait once, then try smaller rings.
-                Err(Errno::ENOMEM) if !waited => {
-                    waited = true;
-                    std::thread::sleep(MEMLOCK_RETURNS);
+                // a ring was closed: wait a little, then try smaller rings.
+                Err(Errno::ENOMEM) => {
+                    if let Some(&nap) = naps.next() {
+                        std::thread::sleep(std::time::Duration::from_millis(nap));
+                    } else if entries > SQ_ENTRIES_SMALL {
+                        entries = (entries / 2).max(SQ_ENTRIES_SMALL);
+                    } else {
+                        return Err(refused(config, Errno::ENOMEM));
+                    }
                     continue 'smaller;
                 }
-                Err(Errno::ENOMEM) if entries > SQ_ENTRIES_SMALL => {
-                    entries = (entries / 2).max(SQ_ENTRIES_SMALL);
-                    continue 'smaller;
-                }
-                Err(errno) => return Err(refused(errno, config.entries)),
+                Err(errno) => return Err(refused(config, errno)),
             }
         }
-        return Err(refused(last, config.entries));
+        return Err(refused(config, last));
     }
 }
 
-fn refused(errno: Errno, entries: u32) -> RingError {
-    if errno == Errno::EINVAL {
+fn refused(config: &Config, errno: Errno) -> RingError {
+    // With flags of the caller's own choice, it is they that this kernel does not accept.
+    if errno == Errno::EINVAL && (config.flags.is_some() || config.sqpoll()) {
         return RingError::Sys(Call::Setup, errno);
     }
-    RingError::Refused(Box::new(probe::diagnose(errno, entries)))
+    RingError::Refused(Box::new(probe::diagnose(errno, config.entries)))
 }
 
 /// Below Linux 5.11 completions can be lost and waits have no timeouts: refuse rather than guess.

@@ -129,22 +129,31 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok(self.sq.publish())
     }
 
-    /// Plan to make room in a full submission queue. A chain that is still open stays behind, so
-    /// that it reaches the kernel whole.
-    pub fn plan_room(&mut self) -> Result<Option<EnterPlan>, RingError> {
+    /// Publish what is staged except a chain that is still open, which must reach the kernel whole.
+    /// Returns how many entries wait to be taken.
+    fn publish_whole_chains(&mut self) -> Result<u32, RingError> {
         if self.phase == Phase::Closed {
             return Err(RingError::Closed);
         }
-        let pending = match self.chains.open_at() {
-            Some(start) => {
-                let pending = self.sq.publish_to(start);
-                if pending == 0 {
-                    return Err(RingError::ChainTooLong { max: self.sq.size() });
-                }
-                pending
-            }
+        Ok(match self.chains.open_at() {
+            Some(start) => self.sq.publish_to(start),
             None => self.sq.publish(),
-        };
+        })
+    }
+
+    /// Plan to submit what is staged, leaving a chain that is still open behind. None when there is
+    /// nothing to enter the kernel for.
+    pub fn plan_whole_chains(&mut self) -> Result<Option<EnterPlan>, RingError> {
+        let pending = self.publish_whole_chains()?;
+        Ok(self.plan(pending, 0))
+    }
+
+    /// Plan to make room in a full submission queue, leaving a chain that is still open behind.
+    pub fn plan_room(&mut self) -> Result<Option<EnterPlan>, RingError> {
+        let pending = self.publish_whole_chains()?;
+        if pending == 0 && self.chains.open_at().is_some() {
+            return Err(RingError::ChainTooLong { max: self.sq.size() });
+        }
         let mut plan = self.plan(pending, 0);
         if self.is_sqpoll() {
             let plan = plan.get_or_insert(self.bare_plan());

@@ -278,17 +278,35 @@ impl World {
 
     /// Do what the submitting task has to do for a ring, until nothing is left.
     pub(super) fn run_work(&mut self, ring: usize) {
+        self.run_some_work(ring, usize::MAX, usize::MAX);
+    }
+
+    /// Do at most `max` pieces of such work, and more rounds only while there were fewer than
+    /// `min`: a task that enters a DEFER_TASKRUN ring without waiting does not get to the end of
+    /// a chain, nor through a long list, in one call (`__io_run_local_work`).
+    pub(super) fn run_some_work(&mut self, ring: usize, mut min: usize, max: usize) {
         let inline = core::mem::replace(&mut self.inline, false);
+        self.rings[ring].memory.set_sq_flag(IORING_SQ_TASKRUN, false);
         loop {
-            let batch = core::mem::take(&mut self.rings[ring].work);
-            if batch.is_empty() {
-                break;
-            }
-            self.rings[ring].memory.set_sq_flag(IORING_SQ_TASKRUN, false);
-            for work in batch {
+            let pending = self.rings[ring].work.len();
+            let now = pending.min(max);
+            for work in self.rings[ring].work.drain(..now).collect::<Vec<_>>() {
                 self.run_one(ring, work);
             }
-            self.flush(ring);
+            let cut_short = now < pending;
+            let again = !self.rings[ring].work.is_empty() && now < min;
+            if cut_short || !again {
+                self.flush(ring);
+            }
+            if self.rings[ring].work.is_empty() {
+                break;
+            }
+            if now >= min {
+                let show = self.rings[ring].has(IORING_SETUP_TASKRUN_FLAG);
+                self.rings[ring].memory.set_sq_flag(IORING_SQ_TASKRUN, show);
+                break;
+            }
+            min -= now;
         }
         self.inline = inline;
     }
@@ -320,7 +338,7 @@ impl World {
         match request.state {
             State::Worker | State::Disk | State::Ended => return,
             State::Waiting => request.args = Args::Refused,
-            State::Parked(_) | State::Ticking => {}
+            State::Parked(_) | State::Blocked(_) | State::Ticking => {}
         }
         request.fail();
         self.end(id, ECANCELED, 0);

@@ -73,7 +73,7 @@ impl SimKernel {
                 return Err(Errno::ENOTSOCK);
             };
             let connected = world.files.connect(socket, &loopback(port));
-            world.settle();
+            world.settle_call();
             connected
         })
     }
@@ -98,7 +98,7 @@ impl SimKernel {
         self.act(|world| {
             let file = world.files.lookup(fd).ok_or(Errno::EBADF)?;
             let fed = world.files.feed(file, bytes);
-            world.settle();
+            world.settle_call();
             fed
         })
     }
@@ -108,7 +108,7 @@ impl SimKernel {
         self.act(|world| {
             let file = world.files.lookup(fd).ok_or(Errno::EBADF)?;
             let drained = world.files.drain(file);
-            world.settle();
+            world.settle_call();
             drained
         })
     }
@@ -117,7 +117,7 @@ impl SimKernel {
     pub fn close_file(&self, fd: i32) -> Result<(), Errno> {
         self.act(|world| {
             let closed = world.files.close(fd);
-            world.settle();
+            world.settle_call();
             closed
         })
     }
@@ -130,7 +130,7 @@ impl SimKernel {
                 return Err(Errno::ENOTSOCK);
             };
             let done = world.files.shutdown(socket, how);
-            world.settle();
+            world.settle_call();
             done
         })
     }
@@ -182,7 +182,7 @@ impl SimKernel {
         self.act(|world| {
             let ring = world.ring_of_fd(fd)?;
             let worked = world.sq_thread_step(ring);
-            world.settle();
+            world.settle_call();
             Ok(worked)
         })
     }
@@ -197,7 +197,7 @@ impl SimKernel {
                 thread.worked_at = now.saturating_sub(thread.idle_ns);
             }
             world.sq_thread_step(ring);
-            world.settle();
+            world.settle_call();
             Ok(world.rings[ring].sq_thread.as_ref().is_some_and(|thread| thread.asleep))
         })
     }

@@ -10,6 +10,9 @@ use crate::sys::abi::{__kernel_timespec, io_uring_getevents_arg};
 use crate::sys::consts::*;
 use crate::sys::Errno;
 
+/// How much deferred work one round of a wait does at most, unless it waits for more.
+const LOCAL_WORK_MAX: usize = 20;
+
 /// The arguments of one call.
 #[derive(Clone, Copy)]
 pub(super) struct Enter {
@@ -73,14 +76,14 @@ impl World {
             return Entered::Done(Err(errno));
         }
         let entered = self.enter_ring(call, action);
-        self.settle();
+        self.settle_call();
         entered
     }
 
     /// Go on with a wait that was stuck: another thread may have done something.
     pub(super) fn wait_on(&mut self, call: Enter) -> Entered {
         let entered = self.enter_ring(Enter { to_submit: 0, ..call }, None);
-        self.settle();
+        self.settle_call();
         entered
     }
 
@@ -118,6 +121,10 @@ impl World {
         }
         if call.flags & IORING_ENTER_GETEVENTS == 0 {
             return Entered::Done(Ok(taken));
+        }
+        if taken > 0 && self.rings[ring].has(IORING_SETUP_DEFER_TASKRUN) {
+            let min = call.min_complete as usize;
+            self.run_some_work(ring, min, min.max(LOCAL_WORK_MAX));
         }
         let waited = match self.limits(&call) {
             Ok(limits) => self.wait(ring, call.min_complete, limits, action),
@@ -175,11 +182,20 @@ impl World {
     }
 
     /// Work that the kernel does for a ring on behalf of the task that has entered it.
-    fn run_entered(&mut self, ring: usize) {
-        self.run_work(ring);
-        self.settle();
-        self.run_work(ring);
+    fn run_entered(&mut self, ring: usize, min: usize, max: usize) {
+        if self.rings[ring].has(IORING_SETUP_DEFER_TASKRUN) {
+            self.run_some_work(ring, min, max);
+        } else {
+            self.run_work(ring);
+        }
+        self.settle_call();
         self.flush_overflow(ring);
+    }
+
+    /// The same, from within a wait for `wanted` completions.
+    fn run_round(&mut self, ring: usize, wanted: u32) {
+        let missing = wanted.saturating_sub(self.cq_ready(ring)).max(1) as usize;
+        self.run_entered(ring, missing, missing);
     }
 
     /// Wait for completions (`io_cqring_wait`). None if nothing can ever end the wait.
@@ -197,7 +213,8 @@ impl World {
         }
         let mut wanted = min_complete.min(self.rings[ring].cq_entries);
         let timeouts = self.rings[ring].cq_timeouts;
-        self.run_entered(ring);
+        let min = wanted as usize;
+        self.run_entered(ring, min, min.max(LOCAL_WORK_MAX));
         if self.cq_ready(ring) >= wanted && !self.rings[ring].lost {
             return Some(Ok(()));
         }
@@ -216,12 +233,16 @@ impl World {
             if action == Some(Action::WakeEarly) {
                 return Some(Ok(()));
             }
+            if !self.rings[ring].work.is_empty() {
+                self.run_round(ring, wanted);
+                continue;
+            }
             let until = match (min_deadline, limits.deadline) {
                 (Some(min), Some(deadline)) => Some(min.min(deadline)),
                 (min, deadline) => min.or(deadline),
             };
             if self.sq_thread_step(ring) {
-                self.run_entered(ring);
+                self.run_round(ring, wanted);
                 continue;
             }
             let next = self.events.first_key_value().map(|((at, _), _)| *at);
@@ -232,7 +253,7 @@ impl World {
                 }
                 (_, Some(until)) => {
                     self.now = self.now.max(until);
-                    self.run_entered(ring);
+                    self.run_round(ring, wanted);
                     if min_deadline.take().is_none() || limits.deadline.is_none_or(|d| d <= until) {
                         break Errno::ETIME;
                     }
@@ -240,7 +261,7 @@ impl World {
                 }
                 (_, None) => return None,
             }
-            self.run_entered(ring);
+            self.run_round(ring, wanted);
         };
         // With something to take the caller is told of that, not of what ended the wait.
         if error != Errno::EBADR && self.cq_ready(ring) > 0 {

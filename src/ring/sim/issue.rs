@@ -103,6 +103,15 @@ impl World {
         }
     }
 
+    /// Whoever sleeps in a worker thread wakes up some time after its file became ready.
+    pub(super) fn wake_blocked(&mut self, id: ReqId) {
+        if self.requests.get(&id).is_some_and(|r| r.event.is_none()) {
+            let after = 1 + self.rng.below(self.options.worker_ns);
+            let event = self.schedule(after, Event::Work(id));
+            self.hold_event(id, event);
+        }
+    }
+
     /// A parked request was woken or cancelled.
     pub(super) fn ready(&mut self, id: ReqId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
@@ -137,7 +146,9 @@ impl World {
     /// Wait for the request's file to be ready.
     pub(super) fn park(&mut self, id: ReqId) {
         if let Some(request) = self.requests.get_mut(&id) {
-            request.state = State::Parked(request.poll_events());
+            let events = request.poll_events();
+            let blocked = request.blocking;
+            request.state = if blocked { State::Blocked(events) } else { State::Parked(events) };
             self.begin_scribble(id);
         }
     }

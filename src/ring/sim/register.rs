@@ -41,13 +41,13 @@ impl World {
             // The operations without a ring; QUERY is not simulated, so that PROBE is used.
             let known = opcode == IORING_REGISTER_SEND_MSG_RING;
             let sent = if known { self.send_message(addr, nr) } else { Err(Errno::EINVAL) };
-            self.settle();
+            self.settle_call();
             return sent.map(|()| 0);
         }
         let ring = self.ring_of_call(fd, registered)?;
         self.check_issuer(ring)?;
         let result = self.register_on(ring, opcode, addr, nr);
-        self.settle();
+        self.settle_call();
         result
     }
 

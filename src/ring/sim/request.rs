@@ -147,6 +147,8 @@ pub(super) enum State {
     Ticking,
     /// With a worker thread.
     Worker,
+    /// A worker thread sleeps in it until its file is ready for these events.
+    Blocked(u32),
     /// Handed to the disk, which nobody can call back.
     Disk,
     /// Its terminal completion is being posted.
@@ -177,6 +179,8 @@ pub(super) struct Request {
     pub(super) soft_link: bool,
     pub(super) force_async: bool,
     pub(super) drain: bool,
+    /// A worker carries it out by a blocking call, instead of waiting for readiness.
+    pub(super) blocking: bool,
     /// No completion is posted (CQE_SKIP_SUCCESS, or an earlier one of the chain had it).
     pub(super) silent: bool,
     /// The rest of the chain posts nothing once this one has failed.

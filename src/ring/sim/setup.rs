@@ -178,6 +178,6 @@ impl World {
         if self.files.close(fd).is_err() {
             self.violation(format!("close of {fd}, which is not open"));
         }
-        self.settle();
+        self.settle_call();
     }
 }

@@ -41,9 +41,9 @@ impl World {
                 break;
             }
         }
-        // A chain left open at the end of the batch ends here.
+        // A chain left open at the end of the batch ends here, and its head goes to a worker.
         if let Some(head) = self.rings[ring].chain_head.take() {
-            self.queue_chain(head);
+            self.queue_open_chain(ring, head);
         }
         self.flush(ring);
         let r = &self.rings[ring];
@@ -207,6 +207,17 @@ impl World {
         }
     }
 
+    /// A chain that the batch left open does not begin at once (`io_submit_state_end`).
+    fn queue_open_chain(&mut self, ring: usize, head: ReqId) {
+        let Some(request) = self.requests.get_mut(&head) else { return };
+        if request.failed || request.force_async || self.rings[ring].drain_active {
+            request.force_async = true;
+            return self.queue_chain(head);
+        }
+        request.blocking = true;
+        self.punt(head);
+    }
+
     /// Start a request from task work: the next of a chain, or one a drain held back.
     pub(super) fn start(&mut self, id: ReqId) {
         match self.requests.get(&id) {
@@ -318,6 +329,7 @@ fn new_request(ring: usize, sqe: &io_uring_sqe) -> Request {
         soft_link: flag(IOSQE_IO_LINK),
         force_async: flag(IOSQE_ASYNC),
         drain: flag(IOSQE_IO_DRAIN),
+        blocking: false,
         silent: flag(IOSQE_CQE_SKIP_SUCCESS),
         silent_links: false,
         woken: 0,

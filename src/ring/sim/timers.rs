@@ -213,20 +213,20 @@ impl World {
             self.requests.get(id).is_some_and(|r| {
                 matches!((&r.args, r.state), (Args::PollAdd { .. }, State::Parked(_)))
                     && r.user_data == target
-                    && !r.cancelled
             })
         };
         let Some(poll) = self.rings[ring].live.iter().find(fits).copied() else {
             return Outcome::failed(Errno::ENOENT);
         };
-        if events.is_none() && user_data.is_none() {
-            self.cancel_one(poll);
-            return Outcome::Done(0, false);
-        }
         let Some(request) = self.requests.get_mut(&poll) else { return Outcome::Armed };
-        if request.woken != 0 {
+        if request.woken != 0 || request.cancelled {
             // Its completion is on its way.
             return Outcome::failed(Errno::EALREADY);
+        }
+        if events.is_none() && user_data.is_none() {
+            request.fail();
+            self.queue_end(poll, super::complete::ECANCELED);
+            return Outcome::Done(0, false);
         }
         if let Some(new) = user_data {
             request.user_data = new;
@@ -267,6 +267,13 @@ impl World {
                 }
                 Found::Cancelled
             }
+            // A signal wakes the worker out of its call.
+            State::Blocked(_) => {
+                request.fail();
+                self.stop_timer(id);
+                self.queue_end(id, -Errno::EINTR.0);
+                Found::TooLate
+            }
             State::Ticking if request.is_link_timeout() => Found::Nothing,
             // A worker either has not begun yet, or cannot be stopped any more.
             State::Worker if half => Found::TooLate,
@@ -281,13 +288,13 @@ impl World {
     }
 
     /// The next request that a cancellation means and has not looked at: workers first, then
-    /// polls, then timeouts, as the kernel does.
-    fn find_match(&self, ring: usize, wanted: &Match) -> Option<ReqId> {
+    /// polls, then timeouts, as the kernel does. Which of several is not promised.
+    fn find_match(&mut self, ring: usize, wanted: &Match) -> Option<ReqId> {
         let rank = |id: &ReqId| {
             let request = self.requests.get(id)?;
             let rank = match request.state {
-                State::Worker => 0,
-                State::Parked(_) if !request.cancelled => 1,
+                State::Worker | State::Blocked(_) => 0,
+                State::Parked(_) => 1,
                 State::Ticking if !request.is_link_timeout() => 2,
                 _ => return None,
             };
@@ -302,7 +309,12 @@ impl World {
                         && (!by_data || request.user_data == wanted.user_data)));
             fits.then_some((rank, *id))
         };
-        self.rings[ring].live.iter().filter_map(rank).min().map(|(_, id)| id)
+        let found: Vec<(u8, ReqId)> = self.rings[ring].live.iter().filter_map(rank).collect();
+        let first = found.iter().map(|(rank, _)| *rank).min()?;
+        let equal: Vec<ReqId> =
+            found.iter().filter(|(rank, _)| *rank == first).map(|(_, id)| *id).collect();
+        let pick = self.rng.below(equal.len() as u64) as usize;
+        equal.get(pick).copied()
     }
 
     /// Cancel what `wanted` says. Returns the result of the cancellation.

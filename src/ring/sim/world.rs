@@ -110,7 +110,8 @@ impl Ring {
         self.flags & flag != 0
     }
 
-    /// Task work waits until the task enters the kernel.
+    /// Task work waits until the task enters the kernel: for this ring (DEFER_TASKRUN), or for
+    /// anything at all (COOP_TASKRUN).
     pub(super) fn defers(&self) -> bool {
         !self.closed && self.has(IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN)
     }
@@ -285,11 +286,20 @@ impl World {
     /// Wake who waits for what has changed, and do the work of all tasks that are interrupted for
     /// it; the others do theirs when they enter.
     pub(super) fn settle(&mut self) {
+        self.settle_where(|ring| !ring.defers());
+    }
+
+    /// The same at the end of a system call of the task.
+    pub(super) fn settle_call(&mut self) {
+        self.settle_where(|ring| ring.closed || !ring.has(IORING_SETUP_DEFER_TASKRUN));
+    }
+
+    fn settle_where(&mut self, runs: impl Fn(&Ring) -> bool) {
         loop {
             self.wake_parked();
             self.bury_rings();
             let ready = (0..self.rings.len())
-                .find(|&i| !self.rings[i].defers() && !self.rings[i].work.is_empty());
+                .find(|&i| runs(&self.rings[i]) && !self.rings[i].work.is_empty());
             match ready {
                 Some(ring) => self.run_work(ring),
                 None => return,
@@ -312,13 +322,18 @@ impl World {
     }
 
     fn is_woken(&self, request: &Request, queue: Queue, mask: u32) -> bool {
-        let State::Parked(events) = request.state else { return false };
+        let (State::Parked(events) | State::Blocked(events)) = request.state else {
+            return false;
+        };
         events & mask != 0 && request.file.and_then(|f| self.files.queue(f)) == Some(queue)
     }
 
     /// Note poll events for a parked request; one piece of task work stands for any number.
     pub(super) fn wake(&mut self, id: ReqId, mask: u32) {
         if let Some(request) = self.requests.get_mut(&id) {
+            if matches!(request.state, State::Blocked(_)) {
+                return self.wake_blocked(id);
+            }
             let first = request.woken == 0 && !request.cancelled;
             request.woken |= mask;
             let ring = request.ring;

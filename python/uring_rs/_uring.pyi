@@ -10,17 +10,17 @@ from typing_extensions import Buffer, disjoint_base
 from .flags import Features, SetupFlags
 
 __all__ = [
-    "Ring",
-    "Sqe",
     "BufferPool",
-    "FixedBuffer",
-    "SimKernel",
-    "Request",
     "Completion",
-    "probe",
-    "_operations",
+    "FixedBuffer",
+    "Request",
+    "Ring",
+    "SimKernel",
+    "Sqe",
     "_close_all",
     "_graveyard",
+    "__version__", "_operations",
+    "probe",
 ]
 
 @type_check_only
@@ -289,7 +289,6 @@ class Sqe:
         request: Request,
         events: int,
         *,
-        multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -316,7 +315,6 @@ class Sqe:
         seconds: float,
         *,
         absolute: bool = False,
-        clock: _Clock = "monotonic",
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -675,7 +673,6 @@ class Ring:
         request: Request,
         events: int,
         *,
-        multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -701,7 +698,6 @@ class Ring:
         seconds: float,
         *,
         absolute: bool = False,
-        clock: _Clock = "monotonic",
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,

@@ -56,7 +56,8 @@ pub fn remove(key: u64) -> io_uring_sqe {
 /// Give the timeout whose request has `key` a new time.
 pub fn update(key: u64, time: Time, link: bool) -> (io_uring_sqe, Args) {
     let ts = time.boxed();
-    let update = if link { IORING_LINK_TIMEOUT_UPDATE } else { IORING_TIMEOUT_UPDATE };
+    // Of a link timeout as well as, not instead of: with that bit alone the kernel would remove.
+    let update = IORING_TIMEOUT_UPDATE | if link { IORING_LINK_TIMEOUT_UPDATE } else { 0 };
     let sqe = io_uring_sqe {
         addr: key,
         off: core::ptr::from_ref(&*ts) as u64,

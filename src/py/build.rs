@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::ops::cmsg::{space, Control};
 use crate::ops::file::RwOptions;
@@ -202,7 +202,8 @@ fn control(ancdata: Option<Any<'_, '_>>) -> PyResult<Control> {
     let Some(ancdata) = ancdata else { return Ok(control) };
     for item in ancdata.try_iter()? {
         let (level, kind, data): (i32, i32, Bound<'_, PyAny>) = item?.extract()?;
-        let bytes = data.py().get_type::<PyBytes>().call1((data,))?;
+        // Through a memoryview: `bytes(5)` would be five zeroes.
+        let bytes = PyMemoryView::from(&data)?.call_method0("tobytes")?;
         let bytes: PyBackedBytes = bytes.cast_into::<PyBytes>()?.into();
         if control.len() + space(bytes.len()) > ANCILLARY_MAX {
             return Err(PyValueError::new_err("the ancillary data is too long"));

@@ -11,12 +11,20 @@ use crate::py::ring::PyRing;
 use crate::py::state::State;
 use crate::py::{errors, registry, trace};
 use crate::ring::access::RingCell;
+use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::teardown::DRAIN_NAP_NS;
 use crate::ring::Phase;
+use crate::sys::opcode;
 
 /// How long the collection of a ring that was not closed waits for its requests.
 const LAST_PATIENCE_NS: u64 = 100_000_000;
+
+/// One look at what another thread is doing.
+const NAP: Duration = Duration::from_millis(2);
+
+/// How often to look whether a thread that Python has let go of is gone.
+const ENDING_THREAD_NAPS: u32 = 500;
 
 /// How long the interpreter's end waits for each ring.
 const EXIT_PATIENCE_NS: u64 = 1_000_000_000;
@@ -27,14 +35,54 @@ impl PyRing {
         if !self.cell.same_process() {
             return Ok(());
         }
-        if self.hold(py)?.core.phase() == Phase::Closed {
-            return Ok(());
-        }
+        self.inherit(py)?;
         let deadline = patience_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
+        let Some(outermost) = self.turn_to_close(py, deadline)? else { return Ok(()) };
+        let closed = self.close_alone(py, deadline);
+        if outermost {
+            self.cell.end_close();
+        }
+        closed
+    }
+
+    /// An owned ring whose thread has ended is the caller's to close.
+    fn inherit(&self, py: Python<'_>) -> PyResult<()> {
+        for _ in 0..ENDING_THREAD_NAPS {
+            if self.cell.inherit() || self.cell.mine() || self.owner_is_known(py) {
+                break;
+            }
+            // Python has let go of the thread already, and the kernel is about to.
+            py.detach(|| std::thread::sleep(NAP));
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Only one thread at a time may take a ring down: wait for the one that does. None when there
+    /// is nothing left to do, Some(false) inside of a close by this very thread.
+    fn turn_to_close(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<Option<bool>> {
+        loop {
+            if self.hold(py)?.core.is_closed() {
+                return Ok(None);
+            }
+            let turn = self.cell.begin_close();
+            if turn.is_some() || deadline.is_some_and(|at| self.kernel.now_ns() >= at) {
+                return Ok(turn);
+            }
+            py.detach(|| std::thread::sleep(NAP));
+            py.check_signals()?;
+        }
+    }
+
+    fn close_alone(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<()> {
         self.refuse(py)?;
         let done = self.drain(py, deadline)?;
         if done {
             let fd = self.hold(py)?.core.fd();
+            if fd < 0 {
+                // Closed by what ran while memory was released.
+                return Ok(());
+            }
             // Nobody may ring a bell whose number could soon be another file's.
             self.wake.mute();
             self.hold(py)?.core.finish_close();
@@ -49,20 +97,33 @@ impl PyRing {
 
     /// Steps 1 and 2: no new work, and what is staged is taken back.
     fn refuse(&self, py: Python<'_>) -> PyResult<()> {
+        if self.cell.shared() {
+            self.hold(py)?.core.refuse();
+        }
         self.discard_staged(py)?;
-        let mut back = Vec::new();
         if self.cell.shared() {
             self.send_others_away(py)?;
         }
+        let mut back = Vec::new();
         self.hold(py)?.core.begin_close(|index| back.push(index));
         self.release_slots(py, &back)
     }
 
     /// A shared ring's waiters must come out of the kernel before anything is taken down.
     fn send_others_away(&self, py: Python<'_>) -> PyResult<()> {
-        self.hold(py)?.core.refuse();
+        let mut pokes = 1;
         loop {
-            let plan = self.hold(py)?.core.plan_poke().map_err(|error| self.error(py, &error))?;
+            let plan = {
+                let mut state = self.hold(py)?;
+                if state.core.is_closed() {
+                    // By what ran while memory was released, or by a signal's handler.
+                    return Ok(());
+                }
+                state.core.plan_poke(pokes)
+            };
+            let plan = plan.map_err(|error| self.error(py, &error))?;
+            // A thread may wait for any number of completions.
+            pokes = (pokes * 2).min(self.params.sq_entries);
             // Announced by nobody: this thread is the one that closes.
             if let Some(plan) = plan {
                 let kernel = &self.kernel;
@@ -70,7 +131,7 @@ impl PyRing {
                 poked.map_err(|error| self.error(py, &error))?;
             }
             let cell = &self.cell;
-            if py.detach(|| cell.wait_until_left(Duration::from_millis(2))) {
+            if py.detach(|| cell.wait_until_left(NAP)) {
                 return Ok(());
             }
             py.check_signals()?;
@@ -82,14 +143,18 @@ impl PyRing {
     fn drain(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<bool> {
         loop {
             self.harvest(py)?;
-            let plan = {
+            let (cancelled, plan) = {
                 let mut state = self.hold(py)?;
                 if state.core.live() == 0 {
                     return Ok(true);
                 }
-                state.core.cancel_in_flight().map_err(|error| self.error(py, &error))?;
-                state.core.plan_drain()
+                (state.core.cancel_in_flight(), state.core.plan_drain())
             };
+            match cancelled {
+                // Inherited: the kernel lets nobody but the dead thread in.
+                Err(RingError::WrongThread) => return self.watch(py, deadline),
+                cancelled => cancelled.map_err(|error| self.error(py, &error))?,
+            }
             // What was cancelled on the spot needs no waiting.
             self.harvest(py)?;
             if self.hold(py)?.core.live() == 0 {
@@ -107,17 +172,37 @@ impl PyRing {
         }
     }
 
+    /// Wait a little for the requests of a thread that has ended: those under way then end by
+    /// themselves, those that wait for something may never.
+    fn watch(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<bool> {
+        let until = self.kernel.now_ns().saturating_add(LAST_PATIENCE_NS);
+        let until = deadline.map_or(until, |at| at.min(until));
+        loop {
+            self.harvest(py)?;
+            if self.hold(py)?.core.live() == 0 {
+                return Ok(true);
+            }
+            if self.kernel.now_ns() >= until {
+                return Ok(false);
+            }
+            py.detach(|| std::thread::sleep(NAP));
+            py.check_signals()?;
+        }
+    }
+
     /// Step 5: the time is up. Everything the kernel may touch stays, for good if need be.
     fn abandon_in_flight(&self, py: Python<'_>) -> PyResult<()> {
         let live = self.hold(py)?.core.live();
         self.wake.mute();
-        registry::give_up(&self.cell);
-        errors::resource_warning(
-            py,
-            &format!(
-                "{live} requests of a closed ring could not be ended in time; their memory is kept"
-            ),
-        );
+        if registry::give_up(&self.cell) {
+            errors::resource_warning(
+                py,
+                &format!(
+                    "{live} requests of a closed ring could not be ended in time; their memory is \
+                     kept"
+                ),
+            );
+        }
         Ok(())
     }
 
@@ -171,7 +256,7 @@ impl PyRing {
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
-        if self.cell.mine() && !ending {
+        if (self.cell.mine() || self.cell.inherit()) && !ending {
             if let Err(error) = self.close_ring(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
             }
@@ -238,7 +323,8 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 pub(crate) fn _close_all(py: Python<'_>) {
     ENDING.store(true, Ordering::Relaxed);
     for cell in registry::all() {
-        if cell.same_process() && cell.mine() {
+        // With threads still in the kernel it is left to the end of the process, which is safe.
+        if cell.same_process() && (cell.mine() || cell.inherit()) && !cell.occupied() {
             finish_within(py, &cell, EXIT_PATIENCE_NS);
         }
     }
@@ -277,7 +363,7 @@ fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) 
 
 /// Finish a given-up ring if all its requests have ended. True when it is finished.
 pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> bool {
-    if !cell.same_process() || !cell.mine() {
+    if !cell.same_process() || !(cell.mine() || cell.inherit()) {
         return false;
     }
     let plan = match cell.hold() {
@@ -299,7 +385,13 @@ pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> boo
 /// Take finished requests off a ring that nobody reads any more, and let go of their memory.
 fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<u32>) {
     let Ok(Some(mut state)) = cell.hold() else { return };
+    let kernel = state.core.kernel().clone();
     while let Some(event) = state.core.next_event() {
+        let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
+        if event.res >= 0 && opcode::info(op).is_some_and(|info| info.makes_fd()) {
+            // SAFETY: a descriptor that nobody was or will be told of (I10).
+            unsafe { kernel.close(event.res) };
+        }
         if event.terminal {
             back.push(event.index);
         }

@@ -121,7 +121,8 @@ fn make_type(py: Python<'_>) -> PyResult<Py<PyType>> {
 /// code: call this with no lock held (I6).
 ///
 /// # Safety
-/// `user_data` must be a valid strong reference, which this takes over whatever happens.
+/// `user_data` must be a valid strong reference, which this takes over, as it does what `extra`
+/// gives, unless it fails.
 #[inline]
 #[allow(clippy::too_many_arguments, reason = "one per field, and a struct of them costs copies")]
 pub(crate) unsafe fn new(
@@ -132,7 +133,7 @@ pub(crate) unsafe fn new(
     op: u8,
     res: i32,
     flags: u32,
-    extra: Option<Box<dyn CompletionExtra>>,
+    extra: impl FnOnce() -> Option<Box<dyn CompletionExtra>>,
 ) -> *mut ffi::PyObject {
     let object = match FREE.take(py) {
         Some(object) => object.as_ptr(),
@@ -141,11 +142,11 @@ pub(crate) unsafe fn new(
     let res_object = ints::res(py, op, res);
     let flags_object = ints::flags(py, flags);
     if object.is_null() || res_object.is_null() || flags_object.is_null() {
-        // SAFETY: all four are strong references of this function or NULL, used no more.
-        unsafe { abandon(py, object, [user_data, res_object, flags_object]) };
+        // SAFETY: all three are strong references of this function or NULL, used no more.
+        unsafe { abandon(py, object, [res_object, flags_object]) };
         return std::ptr::null_mut();
     }
-    let extra = extra.map_or(std::ptr::null_mut(), |extra| Box::into_raw(Box::new(extra)));
+    let extra = extra().map_or(std::ptr::null_mut(), |extra| Box::into_raw(Box::new(extra)));
     // SAFETY: `object` is an untracked `CompletionObject` that nobody else has seen yet, so its
     // fields may be set; it is tracked only when they all are. The collector never learns of an
     // object that leads to no other.
@@ -188,19 +189,14 @@ fn allocate(py: Python<'_>) -> *mut ffi::PyObject {
 /// `object` must be NULL or an untracked instance with unset fields, `owned` NULL or strong
 /// references; the caller gives all of them up.
 #[cold]
-unsafe fn abandon(py: Python<'_>, object: *mut ffi::PyObject, owned: [*mut ffi::PyObject; 3]) {
-    // SAFETY: the caller's; `object` goes first, as releasing the others may run Python code.
+unsafe fn abandon(py: Python<'_>, object: *mut ffi::PyObject, owned: [*mut ffi::PyObject; 2]) {
+    // SAFETY: the caller's; the references are to ints, whose end runs no Python code.
     unsafe {
         if !object.is_null() {
             free(py, object);
         }
-        // The finaliser of `user_data` must neither see nor lose the exception.
-        let pending = PyErr::take(py);
         for reference in owned {
             ffi::Py_XDECREF(reference);
-        }
-        if let Some(error) = pending {
-            error.restore(py);
         }
     }
 }

@@ -10,6 +10,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::args::Args;
+use crate::py::sqe;
+use crate::py::state::Results;
 use crate::ring::slots::Zeroed;
 use crate::sys::os::iovec;
 
@@ -35,6 +37,8 @@ pub(crate) struct Keep {
 #[derive(Default)]
 struct More {
     args: Args,
+    /// Boxed one by one: an export must not move when the list grows (I1).
+    #[allow(clippy::vec_box)]
     views: Vec<Box<ffi::Py_buffer>>,
 }
 
@@ -141,10 +145,14 @@ impl Keep {
         self.more.as_ref().map(|more| &more.args)
     }
 
-    /// Take the operation's own memory out, for what the kernel wrote there.
+    /// What the kernel wrote into memory of ours. Only once the request has ended (I2).
     #[inline(always)]
-    pub(crate) fn take_args(&mut self) -> Option<Args> {
-        self.more.as_mut().map(|more| std::mem::take(&mut more.args))
+    pub(crate) fn results(&mut self, py: Python<'_>) -> Option<Box<Results>> {
+        match &self.more {
+            Some(more) => Results::of(&more.args),
+            None if self.pushed => sqe::results_of(py, self),
+            None => None,
+        }
     }
 
     /// Hold `object` as long as the request is in flight.
@@ -228,7 +236,7 @@ impl Keep {
             super::pool::used_no_more(&buffer);
         }
         if std::mem::take(&mut self.pushed) {
-            super::sqe::push_ended(self.held(py));
+            sqe::push_ended(self.held(py));
         }
         let hold = std::mem::replace(&mut self.hold, std::ptr::null_mut());
         let token = self.take_token();

@@ -7,6 +7,7 @@ mod close;
 mod completion;
 mod convert;
 mod errors;
+mod fast;
 mod freelist;
 mod gc;
 mod keep;
@@ -39,6 +40,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<pool::PyBufferPool>()?;
     m.add_class::<pool::PyFixedBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;
+    fast::install(py)?;
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;
     m.add("Completion", completion::type_object(py)?)?;
     m.add_function(wrap_pyfunction!(probe::probe_dict, m)?)?;

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::PyTraverseError;
 
 use crate::py::keep::{Keep, Memory};
 use crate::py::ring::PyRing;
@@ -219,6 +221,10 @@ impl PyBufferPool {
             exports: AtomicU32::new(0),
             users: AtomicU32::new(0),
         })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ring)
     }
 
     /// Unregister the buffers. Those still taken remain ordinary memory.

@@ -4,164 +4,217 @@
 //! it happens in steps: copy events out while holding the ring, release while not (I6), and only
 //! then free the slots and show the completions.
 
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::py::ring::PyRing;
 use crate::py::state::{Ready, Results, State};
-use crate::py::{sqe, trace};
+use crate::py::trace;
 use crate::ring::Event;
 
 /// Events handled in one go.
 const BATCH: usize = 64;
 
-/// An event, and the reference to its user_data that its completion will carry.
+/// An event on its way to becoming a completion.
 struct Item {
     event: Event,
     op: u8,
+    /// The reference to its user_data that the completion will carry.
     token: *mut ffi::PyObject,
+    extra: Option<Box<Results>>,
 }
 
-/// Events that need Python to let go of something before their completions may be seen.
+/// Events that need Python to let go of something before their completions may be seen. On the
+/// stack and not initialised: most rounds need little or none of it.
 struct Batch {
-    items: [Option<Item>; BATCH],
+    items: [MaybeUninit<Item>; BATCH],
     len: usize,
+}
+
+impl Batch {
+    fn starting_with(item: Item) -> Self {
+        let mut batch = Batch { items: [const { MaybeUninit::uninit() }; BATCH], len: 0 };
+        batch.push(item);
+        batch
+    }
+
+    #[inline(always)]
+    fn push(&mut self, item: Item) {
+        self.items[self.len].write(item);
+        self.len += 1;
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Item> {
+        // SAFETY: the first `len` items were written by `push`.
+        self.items[..self.len].iter_mut().map(|item| unsafe { item.assume_init_mut() })
+    }
+
+    /// All items, given up.
+    fn into_items(self) -> impl Iterator<Item = Item> {
+        // SAFETY: the first `len` items were written by `push`, and each is read once.
+        self.items.into_iter().take(self.len).map(|item| unsafe { item.assume_init() })
+    }
 }
 
 impl PyRing {
     /// Take all completions there are off the ring, without entering the kernel.
     #[inline(always)]
     pub(crate) fn harvest(&self, py: Python<'_>) -> PyResult<()> {
-        let mut batch = Batch { items: [const { None }; BATCH], len: 0 };
         loop {
-            {
+            let stopped_at = {
                 let mut state = self.hold(py)?;
                 if state.core.cq().ready() == 0 {
                     return Ok(());
                 }
-                take_off(&mut state, &mut batch);
+                let stopped_at = take_plain(&mut state);
                 state.core.reaped();
-            }
-            if batch.len > 0 {
-                self.let_go(py, &mut batch)?;
+                stopped_at
+            };
+            match stopped_at {
+                Some(item) => self.harvest_kept(py, item)?,
+                None => return Ok(()),
             }
         }
     }
 
-    /// Release what a batch of events kept alive, then show their completions.
-    fn let_go(&self, py: Python<'_>, batch: &mut Batch) -> PyResult<()> {
-        let mut shown: [Option<Ready>; BATCH] = [const { None }; BATCH];
-        let mut finished = [None; BATCH];
-        let items = &mut batch.items[..std::mem::take(&mut batch.len)];
-        for ((item, shown), finished) in items.iter_mut().zip(&mut shown).zip(&mut finished) {
-            if let Some(item) = item.take() {
-                *finished = item.event.terminal.then_some(item.event.index);
-                *shown = self.settle(py, item);
+    /// Go on from the first event whose request kept something alive: collect a batch, let go of
+    /// what its requests kept, then show the completions.
+    fn harvest_kept(&self, py: Python<'_>, first: Item) -> PyResult<()> {
+        let mut batch = Batch::starting_with(first);
+        {
+            let mut state = self.hold(py)?;
+            while batch.len < BATCH {
+                let Some(item) = take_one(&mut state) else { break };
+                batch.push(item);
+            }
+            state.core.reaped();
+        }
+        batch.iter_mut().for_each(|item| self.let_go(py, item));
+        let mut state = self.hold(py)?;
+        for item in batch.into_items() {
+            let Item { event, op, token, extra } = item;
+            if event.terminal {
+                state.core.free(event.index);
+            }
+            if !token.is_null() {
+                state.ready.push_back(Ready::new(&event, op, token, extra));
             }
         }
-        let mut state = self.hold(py)?;
-        finished.into_iter().flatten().for_each(|index| state.core.free(index));
-        state.ready.extend(shown.into_iter().flatten());
         Ok(())
     }
 
-    /// One event outside the lock: its request's memory let go, and what it will show.
-    fn settle(&self, py: Python<'_>, item: Item) -> Option<Ready> {
-        let Item { event, op, token } = item;
-        let mut ready = Ready::new(&event, op, token);
-        if event.terminal {
-            // SAFETY: the request has finished and only its taker, we, handles that (I2).
-            let keep = unsafe { self.cell.assume_held().keep(event.index) };
-            ready.extra = match keep.take_args() {
-                Some(args) => Results::of(&args),
-                None => sqe::results_of(py, keep),
-            };
+    /// Outside the lock: let go of what an ended request kept alive. A completion that nobody is
+    /// to see loses its token.
+    #[inline(always)]
+    fn let_go(&self, py: Python<'_>, item: &mut Item) {
+        if item.event.terminal {
+            // SAFETY: the request has ended, and its taker, we, alone handles that (I2).
+            let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
+            item.extra = keep.results(py);
             keep.release(py);
         }
-        if event.skip {
-            ready.discard(py, &self.kernel);
-            return None;
+        if item.event.skip {
+            let token = std::mem::replace(&mut item.token, null_mut());
+            Ready::new(&item.event, item.op, token, None).discard(py, &self.kernel);
         }
-        Some(ready)
     }
 
-    /// The next completion; None when there is none without waiting.
+    /// The next completion; None when there is none without waiting. Of a closed ring, those that
+    /// were left unread: its queues are empty for ever.
     #[inline(always)]
     pub(crate) fn next_ready(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        if let Some(found) = self.take_ready(py)? {
-            return Ok(Some(found));
-        }
-        self.harvest(py)?;
-        if let Some(found) = self.take_ready(py)? {
-            return Ok(Some(found));
-        }
-        if self.flush_held_back(py)? {
-            self.harvest(py)?;
-            return self.take_ready(py);
-        }
-        Ok(None)
-    }
-
-    #[inline(always)]
-    fn take_ready(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let ready = {
             let mut state = self.hold(py)?;
-            if !state.peeked.is_empty() {
-                return Ok(state.peeked.pop_front());
+            if let Some(shown) = state.peeked.pop_front() {
+                return Ok(Some(shown));
             }
             match state.ready.pop_front() {
                 Some(ready) => ready,
+                None if state.core.has_news() => {
+                    drop(state);
+                    return self.next_after_news(py);
+                }
                 None => return Ok(None),
             }
         };
-        if let Some(callback) = &self.trace {
-            trace::complete(py, callback, &ready);
-        }
-        ready.into_completion(py, self.id).map(Some)
+        self.hand_out(py, ready).map(Some)
     }
 
-    /// As [`PyRing::next_ready`]; of a closed ring, the completions that were left unread.
-    #[inline(always)]
-    pub(crate) fn next_unless_closed(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        if self.hold(py)?.core.is_closed() {
-            return self.take_ready(py);
+    /// The queue, or the kernel, holds completions that were not taken off the ring yet.
+    fn next_after_news(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.harvest(py)?;
+        if self.hold(py)?.have() == 0 && self.flush_held_back(py)? {
+            self.harvest(py)?;
         }
-        self.next_ready(py)
+        let mut state = self.hold(py)?;
+        if let Some(shown) = state.peeked.pop_front() {
+            return Ok(Some(shown));
+        }
+        let Some(ready) = state.ready.pop_front() else { return Ok(None) };
+        drop(state);
+        self.hand_out(py, ready).map(Some)
+    }
+
+    #[inline(always)]
+    fn hand_out(&self, py: Python<'_>, mut ready: Ready) -> PyResult<Py<PyAny>> {
+        match ready.completion(py, self.id) {
+            Ok(completion) => {
+                if let Some(callback) = &self.trace {
+                    trace::complete(py, callback, &ready);
+                }
+                Ok(completion)
+            }
+            Err(error) => {
+                // For want of memory, which may be there the next time.
+                self.hold(py)?.ready.push_front(ready);
+                Err(error)
+            }
+        }
     }
 
     /// The next completion, left in place.
     pub(crate) fn show_next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(next) = self.next_unless_closed(py)? else { return Ok(None) };
+        let Some(next) = self.next_ready(py)? else { return Ok(None) };
         let again = next.clone_ref(py);
         self.hold(py)?.peeked.push_front(again);
         Ok(Some(next))
     }
 }
 
-/// Copy events out. What needs no Python is shown at once; from the first event that does, all
-/// later ones wait in the batch too, so that the order stays.
+/// The next event, with the reference its completion will carry.
 #[inline(always)]
-fn take_off(state: &mut State, batch: &mut Batch) {
-    while batch.len < BATCH {
-        let Some(event) = state.core.next_event() else { return };
-        // SAFETY: the event is ours to handle: it was just taken off the ring (I2).
-        let keep = unsafe { state.keep(event.index) };
-        let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
-        let token = if event.terminal {
-            keep.take_token()
-        } else {
-            // SAFETY: the slot's own reference keeps it alive; the completion gets another.
-            unsafe { ffi::Py_XINCREF(keep.token()) };
-            keep.token()
-        };
-        if batch.len == 0 && !event.skip && (!event.terminal || keep.is_bare()) {
-            state.ready.push_back(Ready::new(&event, op, token));
-            if event.terminal {
-                state.core.free(event.index);
-            }
-            continue;
+fn take_one(state: &mut State) -> Option<Item> {
+    let event = state.core.next_event()?;
+    // SAFETY: the event is ours to handle: it was just taken off the ring (I2).
+    let keep = unsafe { state.keep(event.index) };
+    let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
+    let token = if event.terminal {
+        keep.take_token()
+    } else {
+        // SAFETY: the slot's own reference keeps it alive; the completion gets another.
+        unsafe { ffi::Py_XINCREF(keep.token()) };
+        keep.token()
+    };
+    Some(Item { event, op, token, extra: None })
+}
+
+/// Show completions of requests that kept nothing but their token. Returns the first event that
+/// needs more, already taken off the ring.
+#[inline(always)]
+fn take_plain(state: &mut State) -> Option<Item> {
+    loop {
+        let item = take_one(state)?;
+        let Event { index, terminal, skip, .. } = item.event;
+        // SAFETY: as in `take_one`; of a request that goes on nothing is let go.
+        if skip || (terminal && !unsafe { state.keep(index) }.is_bare()) {
+            return Some(item);
         }
-        batch.items[batch.len] = Some(Item { event, op, token });
-        batch.len += 1;
+        state.ready.push_back(Ready::new(&item.event, item.op, item.token, None));
+        if terminal {
+            state.core.free(index);
+        }
     }
 }

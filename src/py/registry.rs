@@ -32,11 +32,14 @@ pub(crate) fn all() -> Vec<Arc<Cell>> {
 }
 
 /// The kernel may still write to a ring's buffers and nobody can wait for it: keep everything.
-pub(crate) fn give_up(cell: &Arc<Cell>) {
+/// False when that was done already.
+pub(crate) fn give_up(cell: &Arc<Cell>) -> bool {
     let mut graves = lock(&GRAVEYARD);
-    if !graves.iter().any(|grave| Arc::ptr_eq(grave, cell)) {
+    let new = !graves.iter().any(|grave| Arc::ptr_eq(grave, cell));
+    if new {
         graves.push(Arc::clone(cell));
     }
+    new
 }
 
 /// How many rings lie in the graveyard.

@@ -92,7 +92,9 @@ impl PyRing {
     }
 
     pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        match self.hold(py)?.core.phase() {
+        // Let go of before the exception is made, which runs Python code (I6).
+        let phase = self.hold(py)?.core.phase();
+        match phase {
             Phase::Open => Ok(()),
             _ => Err(self.error(py, &crate::ring::error::RingError::Closed)),
         }
@@ -400,12 +402,12 @@ impl PyRing {
 
     /// The next completion there is, without waiting.
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.next_unless_closed(py)
+        self.next_ready(py)
     }
 
     /// Take the next completion; None when there is none without waiting.
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.next_unless_closed(py)
+        self.next_ready(py)
     }
 
     /// The next completion, left in place; None when there is none without waiting.
@@ -418,7 +420,7 @@ impl PyRing {
     fn reap(&self, py: Python<'_>, max: Option<usize>) -> PyResult<Vec<Py<PyAny>>> {
         let mut taken = Vec::new();
         while taken.len() < max.unwrap_or(usize::MAX) {
-            match self.next_unless_closed(py)? {
+            match self.next_ready(py)? {
                 Some(next) => taken.push(next),
                 None => break,
             }

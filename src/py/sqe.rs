@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::PyTraverseError;
 
 use crate::py::keep::Keep;
 use crate::py::ring::PyRing;
@@ -89,6 +91,11 @@ impl PySqe {
     #[getter]
     fn user_data(&self, py: Python<'_>) -> Py<PyAny> {
         self.user_data.clone_ref(py)
+    }
+
+    /// The collector sees the token only, never what the kernel may touch (I7).
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.user_data)
     }
 
     fn __repr__(&self) -> String {

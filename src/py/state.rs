@@ -78,17 +78,24 @@ pub(crate) struct Ready {
 unsafe impl Send for Ready {}
 
 impl Ready {
-    pub(crate) fn new(event: &Event, op: u8, token: *mut ffi::PyObject) -> Self {
-        Ready { token, key: event.key, res: event.res, flags: event.flags, op, extra: None }
+    #[inline(always)]
+    pub(crate) fn new(
+        event: &Event,
+        op: u8,
+        token: *mut ffi::PyObject,
+        extra: Option<Box<Results>>,
+    ) -> Self {
+        Ready { token, key: event.key, res: event.res, flags: event.flags, op, extra }
     }
 
-    /// As the object users see.
+    /// As the object users see. Its token and its results are gone from here if that succeeds, and
+    /// all is as before if it does not.
     #[inline(always)]
-    pub(crate) fn into_completion(self, py: Python<'_>, ring_id: u32) -> PyResult<Py<PyAny>> {
+    pub(crate) fn completion(&mut self, py: Python<'_>, ring_id: u32) -> PyResult<Py<PyAny>> {
         let Ready { token, key, res, flags, op, extra } = self;
-        let extra = extra.map(|results| results as Box<dyn CompletionExtra>);
+        let extra = || extra.take().map(|results| results as Box<dyn CompletionExtra>);
         // SAFETY: `token` is an owned reference, given up here; no lock is held (I6).
-        let made = unsafe { completion::new(py, token, key, ring_id, op, res, flags, extra) };
+        let made = unsafe { completion::new(py, *token, *key, ring_id, *op, *res, *flags, extra) };
         // SAFETY: a new reference, or null with an exception set.
         unsafe { Bound::from_owned_ptr_or_err(py, made) }.map(Bound::unbind)
     }

@@ -35,6 +35,16 @@ struct Round {
     lacking: u32,
 }
 
+/// Gives a reserved slot back if what fills it panics, as PyO3 does for want of memory.
+struct GiveBack<'a>(&'a PyRing, u32);
+
+impl Drop for GiveBack<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        Python::attach(|py| drop(self.0.unreserve(py, self.1, another_ring())));
+    }
+}
+
 impl PyRing {
     /// Reserve a slot, have `build` fill it, and stage the request.
     #[inline(always)]
@@ -47,7 +57,10 @@ impl PyRing {
         let (index, key) = self.reserve(py)?;
         // SAFETY: reserved by us just now; nobody else uses the payload (I1).
         let keep = unsafe { self.cell.assume_held().keep(index) };
-        let mut sqe = match build(keep) {
+        let unwound = GiveBack(self, index);
+        let built = build(keep);
+        std::mem::forget(unwound);
+        let mut sqe = match built {
             Ok(sqe) => sqe,
             Err(error) => return Err(self.unreserve(py, index, error)),
         };
@@ -166,9 +179,12 @@ impl PyRing {
             planned
         };
         let Some(plan) = planned.map_err(|error| self.error(py, &error))? else { return Ok(()) };
-        match self.run(py, plan, None, true)? {
+        let entered = self.run(py, plan, None, true)?;
+        if plan.may_block() || entered == Entered::Interrupted {
+            py.check_signals()?;
+        }
+        match entered {
             Entered::Busy => self.harvest(py),
-            Entered::Interrupted => py.check_signals(),
             _ => Ok(()),
         }
     }
@@ -307,8 +323,19 @@ impl PyRing {
         }
     }
 
+    /// Does Python know the owner's thread, so that it has not ended?
+    pub(crate) fn owner_is_known(&self, py: Python<'_>) -> bool {
+        self.known_owner(py).is_some()
+    }
+
     /// The name of the thread that owns the ring.
     fn owner_name(&self, py: Python<'_>) -> String {
+        // Its word may be another thread's by now.
+        let known = if self.cell.orphaned() { None } else { self.known_owner(py) };
+        known.unwrap_or_else(|| format!("{:#x} (not running any more)", self.cell.owner()))
+    }
+
+    fn known_owner(&self, py: Python<'_>) -> Option<String> {
         let owner = self.cell.owner();
         let find = || -> PyResult<Option<String>> {
             for thread in py.import("threading")?.call_method0("enumerate")?.try_iter()? {
@@ -320,7 +347,7 @@ impl PyRing {
             }
             Ok(None)
         };
-        find().ok().flatten().unwrap_or_else(|| format!("{owner:#x} (not running any more)"))
+        find().ok().flatten()
     }
 }
 

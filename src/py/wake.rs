@@ -50,7 +50,7 @@ impl Wake {
             opcode: IORING_OP_MSG_RING,
             fd: *fd,
             off: internal_key(Kind::Wake),
-            addr: u64::from(IORING_MSG_DATA),
+            addr: IORING_MSG_DATA,
             ..Default::default()
         };
         let arg = core::ptr::from_mut(&mut sqe).cast();

@@ -6,7 +6,7 @@
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ pub struct RingCell<T: Owned> {
     shared: bool,
     /// The thread an owned ring belongs to.
     owner: AtomicUsize,
+    /// The kernel's number of that thread: once it has ended, its word may be another thread's.
+    task: AtomicI32,
+    /// The thread that closes the ring.
+    closer: AtomicUsize,
     generation: u32,
     /// Somebody holds the ring; makes a forgotten release or a re-entry visible.
     busy: AtomicBool,
@@ -55,6 +59,8 @@ impl<T: Owned> RingCell<T> {
             ring: UnsafeCell::new(ring),
             shared,
             owner: AtomicUsize::new(NOBODY),
+            task: AtomicI32::new(0),
+            closer: AtomicUsize::new(NOBODY),
             generation: fork::generation(),
             busy: AtomicBool::new(false),
             lock: Mutex::new(()),
@@ -83,6 +89,45 @@ impl<T: Owned> RingCell<T> {
     pub fn mine(&self) -> bool {
         let owner = self.owner();
         self.shared || owner == NOBODY || owner == syscall::thread_id()
+    }
+
+    /// Has the thread that an owned ring belongs to ended? The kernel will let nobody enter it again.
+    pub fn orphaned(&self) -> bool {
+        !self.shared && self.owner() != NOBODY && syscall::thread_ended(self.task())
+    }
+
+    /// Take over an owned ring whose thread has ended, to close it. False when it has not.
+    pub fn inherit(&self) -> bool {
+        let task = self.task();
+        // The number goes first: of several heirs only one finds the dead thread's there.
+        let mine = self.orphaned()
+            && self
+                .task
+                .compare_exchange(task, syscall::task_id(), Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok();
+        if mine {
+            self.owner.store(syscall::thread_id(), Ordering::Release);
+        }
+        mine
+    }
+
+    fn task(&self) -> i32 {
+        self.task.load(Ordering::Acquire)
+    }
+
+    /// Become the one thread that closes the ring. Some(true) until [`RingCell::end_close`];
+    /// Some(false) if the caller is that thread already; None while another thread is.
+    pub fn begin_close(&self) -> Option<bool> {
+        let me = syscall::thread_id();
+        match self.closer.compare_exchange(NOBODY, me, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Some(true),
+            Err(other) => (other == me).then_some(false),
+        }
+    }
+
+    /// Closing is over, or was given up for now.
+    pub fn end_close(&self) {
+        self.closer.store(NOBODY, Ordering::Release);
     }
 
     /// Take the ring. None when a shared ring is held by another thread: then detach from the
@@ -132,6 +177,7 @@ impl<T: Owned> RingCell<T> {
         if self.owner.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(RingError::WrongThread);
         }
+        self.task.store(syscall::task_id(), Ordering::Release);
         let enabled = self.begin(None).enable();
         if enabled.is_err() {
             self.owner.store(NOBODY, Ordering::Release);
@@ -156,13 +202,18 @@ impl<T: Owned> RingCell<T> {
         }
     }
 
+    /// Is some thread in the kernel with this ring?
+    pub fn occupied(&self) -> bool {
+        self.entering.load(Ordering::Acquire) > 0
+    }
+
     /// Wait a moment for the threads that are in the kernel with this ring. True when none is.
     pub fn wait_until_left(&self, moment: Duration) -> bool {
-        if self.entering.load(Ordering::Acquire) > 0 {
+        if self.occupied() {
             let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
             drop(self.left.wait_timeout(lock, moment));
         }
-        self.entering.load(Ordering::Acquire) == 0
+        !self.occupied()
     }
 
     /// The ring without taking it, to reach memory of a slot that is the caller's.

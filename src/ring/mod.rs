@@ -80,6 +80,8 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     woken: bool,
     /// Closing has been announced, but threads of a shared ring are still inside the kernel.
     refusing: bool,
+    /// Cancellations of the ring's own that have not come back.
+    cancelling: u32,
     strays: u64,
     /// A pool of buffers is registered: the kernel has one table of them per ring.
     pub has_buffers: bool,
@@ -112,6 +114,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             disabled: params.flags & IORING_SETUP_R_DISABLED != 0,
             woken: false,
             refusing: false,
+            cancelling: 0,
             strays: 0,
             has_buffers: false,
             params,
@@ -317,9 +320,17 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     fn not_a_request(&mut self, key: u64) {
         match key {
             k if k == slots::internal_key(Kind::Wake) => self.woken = true,
-            k if k == slots::internal_key(Kind::Internal) => {}
+            k if k == slots::internal_key(Kind::Internal) => {
+                self.cancelling = self.cancelling.saturating_sub(1);
+            }
             _ => self.strays += 1,
         }
+    }
+
+    /// Is there a completion in the queue, or does the kernel hold some back?
+    #[inline(always)]
+    pub fn has_news(&mut self) -> bool {
+        self.cq.ready() > 0 || self.sq.wants_enter()
     }
 
     /// Give the places of all events read so far back to the kernel.

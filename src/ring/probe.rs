@@ -261,7 +261,7 @@ mod tests {
                 assert!(answer.nr_request_opcodes >= 63 && answer.nr_register_opcodes >= 36);
                 assert_eq!(
                     answer.feature_flags & u64::from(params.features),
-                    params.features.into()
+                    u64::from(params.features)
                 );
                 let all = OpSet::first(answer.nr_request_opcodes);
                 assert!(probed.iter().all(|op| all.contains(op)));

@@ -116,9 +116,10 @@ impl Sq {
         self.publish_to(self.tail)
     }
 
-    /// Show the kernel the staged entries before position `mark`.
+    /// Show the kernel the staged entries before position `mark`, which must be staged or the tail.
     #[inline]
     pub fn publish_to(&mut self, mark: u32) -> u32 {
+        debug_assert!(mark.wrapping_sub(self.published) <= self.staged(), "not staged (I11)");
         if mark != self.published {
             self.published = mark;
             // Release pairs with the kernel's smp_load_acquire of the tail: entries first.
@@ -131,8 +132,10 @@ impl Sq {
     /// Take back what was staged since `mark` and not published; `each` gets every entry's
     /// `user_data`, newest first. Returns how many.
     pub fn rollback(&mut self, mark: u32, mut each: impl FnMut(u64)) -> u32 {
-        let keep = mark.wrapping_sub(self.published);
-        let keep = if keep <= self.staged() { keep } else { 0 };
+        // A mark from before the last publication takes all that is staged; one that an earlier
+        // rollback has left ahead of the tail takes nothing.
+        let ahead = mark.wrapping_sub(self.published);
+        let keep = if (ahead as i32) < 0 { 0 } else { ahead.min(self.staged()) };
         let count = self.staged() - keep;
         for _ in 0..count {
             self.tail = self.tail.wrapping_sub(1);

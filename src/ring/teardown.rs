@@ -9,7 +9,7 @@ use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::slots::{internal_key, Kind, Slots, Zeroed};
 use crate::ring::sq::Sq;
-use crate::ring::wait::{EnterPlan, Entered};
+use crate::ring::wait::EnterPlan;
 use crate::ring::{Phase, Ring};
 use crate::sys::abi::{__kernel_timespec, io_uring_sqe, io_uring_sync_cancel_reg};
 use crate::sys::consts::*;
@@ -35,16 +35,20 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         self.refusing = true;
     }
 
-    /// Plan a completion that nobody asked for, to get waiters out of the kernel.
-    pub fn plan_poke(&mut self) -> Result<Option<EnterPlan>, RingError> {
+    /// Plan `count` completions that nobody asked for, to get waiters out of the kernel.
+    pub fn plan_poke(&mut self, count: u32) -> Result<Option<EnterPlan>, RingError> {
         let sqe = io_uring_sqe {
             opcode: IORING_OP_NOP,
             fd: -1,
             user_data: internal_key(Kind::Internal),
             ..Default::default()
         };
-        // A full queue gets submitted below, and the next poke finds room.
-        let _ = self.sq.push(sqe);
+        for _ in 0..count {
+            // A full queue gets submitted below, and the next poke finds room.
+            if self.sq.push(sqe).is_err() {
+                break;
+            }
+        }
         self.plan_submit(0)
     }
 
@@ -81,6 +85,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 
     fn cancel_one_by_one(&mut self) -> Result<(), RingError> {
+        // Those of the last round may wait behind a drain: more of them would only pile up there.
+        if self.cancelling > 0 {
+            return self.submit_now();
+        }
         let Some(slots) = &self.slots else { return Ok(()) };
         let keys: Vec<u64> = slots.live_indices().map(|index| slots.key(index)).collect();
         for key in keys {
@@ -93,9 +101,12 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             };
             if self.sq.push(sqe).is_err() {
                 self.submit_now()?;
-                // Still full: the next round of the drain loop tries again.
-                let _ = self.sq.push(sqe);
+                if self.sq.push(sqe).is_err() {
+                    // Still full: the next round of the drain loop tries again.
+                    break;
+                }
             }
+            self.cancelling += 1;
         }
         self.submit_now()
     }
@@ -182,15 +193,16 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             else {
                 break;
             };
-            if self.cancel_in_flight().is_err() {
-                break;
-            }
-            let Some(plan) = self.plan_drain() else { break };
             // Short naps: a cancelled chain or drain may let new requests start that need
             // cancelling in their turn.
-            match plan.run(&self.kernel, Some((deadline - now).min(DRAIN_NAP_NS)), 0) {
-                Ok(Entered::Took(_) | Entered::TimedOut | Entered::Interrupted | Entered::Busy) => {
-                }
+            let nap = Some((deadline - now).min(DRAIN_NAP_NS));
+            let waited = self.cancel_in_flight().and_then(|()| match self.plan_drain() {
+                Some(plan) => plan.run(&self.kernel, nap, 0).map(|_| ()),
+                None => Ok(()),
+            });
+            match waited {
+                // The kernel is short of something just now.
+                Ok(()) | Err(RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM)) => {}
                 Err(_) => break,
             }
         }

@@ -114,7 +114,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
 
     /// Plan to wait for `min_complete` completions without submitting anything.
     pub fn plan_wait(&mut self, min_complete: u32) -> Option<EnterPlan> {
-        self.plan(0, min_complete)
+        // A poll thread may have fallen asleep before it saw what it was shown: then the wait would
+        // never end.
+        let shown = if self.is_sqpoll() { self.sq.pending() - self.sq.staged() } else { 0 };
+        self.plan(shown, min_complete)
     }
 
     /// Publish without entering the kernel. Returns how many entries wait to be taken.
@@ -151,7 +154,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Plan to make room in a full submission queue, leaving a chain that is still open behind.
     pub fn plan_room(&mut self) -> Result<Option<EnterPlan>, RingError> {
         let pending = self.publish_whole_chains()?;
-        if pending == 0 && self.chains.open_at().is_some() {
+        // A poll thread may have made room in the meantime.
+        if pending == 0 && self.chains.open_at().is_some() && self.sq.space() == 0 {
             return Err(RingError::ChainTooLong { max: self.sq.size() });
         }
         let mut plan = self.plan(pending, 0);

@@ -212,9 +212,9 @@ impl World {
             }
         }
         let mut wanted = min_complete.min(self.rings[ring].cq_entries);
-        let timeouts = self.rings[ring].cq_timeouts;
         let min = wanted as usize;
         self.run_entered(ring, min, min.max(LOCAL_WORK_MAX));
+        let timeouts = self.rings[ring].cq_timeouts;
         if self.cq_ready(ring) >= wanted && !self.rings[ring].lost {
             return Some(Ok(()));
         }

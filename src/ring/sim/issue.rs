@@ -84,6 +84,7 @@ impl World {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.event = None;
         request.scribble_again(3);
+        let scribbles = !request.scribble.is_empty();
         match self.attempt(id, Mode::Worker) {
             Outcome::Done(res, failed) => {
                 if let Some(request) = self.requests.get_mut(&id) {
@@ -91,7 +92,7 @@ impl World {
                         request.fail();
                     }
                     // The data is there, but until the completion is posted nobody may look.
-                    if self.options.scribble && !request.scribble.is_empty() {
+                    if scribbles {
                         request.end_scribble();
                         request.begin_scribble();
                     }

@@ -51,7 +51,8 @@ pub struct Options {
     /// How many real milliseconds a wait that nothing simulated can end waits for another thread
     /// to do something. For tests of wake-ups and of shared rings.
     pub patience_ms: u64,
-    /// Record a violation when two requests in flight carry the same user_data.
+    /// Record a violation when two requests in flight carry the same user_data (cancellations,
+    /// which own no memory, apart).
     pub strict_keys: bool,
     /// RLIMIT_MEMLOCK: rings that need more than this together are refused with ENOMEM.
     pub locked_memory: Option<u64>,

@@ -61,7 +61,7 @@ impl World {
             flags: sqe.flags,
             user_data: sqe.user_data,
         });
-        self.check_key(ring, sqe.user_data);
+        self.check_key(ring, sqe);
         let mut request = new_request(ring, sqe);
         request.action = self.faults.request();
         self.rings[ring].live.insert(id);
@@ -75,13 +75,15 @@ impl World {
         }
     }
 
-    fn check_key(&mut self, ring: usize, user_data: u64) {
-        let live = &self.rings[ring].live;
+    /// Keys of requests that own memory are unique; cancellations may share one.
+    fn check_key(&mut self, ring: usize, sqe: &io_uring_sqe) {
+        let (live, key) = (&self.rings[ring].live, sqe.user_data);
         let twice = self.options.strict_keys
-            && live.iter().any(|id| self.requests[id].user_data == user_data);
+            && sqe.opcode != IORING_OP_ASYNC_CANCEL
+            && live.iter().any(|id| self.requests[id].user_data == key);
         if twice {
             let fd = self.rings[ring].fd;
-            self.violation(format!("ring {fd}: two requests in flight have key {user_data:#x}"));
+            self.violation(format!("ring {fd}: two requests in flight have key {key:#x}"));
         }
     }
 

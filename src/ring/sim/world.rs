@@ -196,7 +196,7 @@ impl World {
     }
 
     pub(super) fn violation(&mut self, what: String) {
-        if self.violations.len() < VIOLATIONS_MAX {
+        if self.violations.len() < VIOLATIONS_MAX && self.violations.last() != Some(&what) {
             self.violations.push(what);
         }
     }

@@ -97,6 +97,8 @@ impl Host for Real {
     fn kernel(&self) -> &dyn Kernel {
         &Linux
     }
+    // The tests may need a newer toolchain than the crate.
+    #[allow(clippy::incompatible_msrv)]
     fn pipe(&self) -> (i32, i32) {
         let (reader, writer) = std::io::pipe().expect("pipe");
         (self.keep(reader), self.keep(writer))
@@ -228,6 +230,7 @@ pub fn compare(script: Script) {
                 );
             }
             assert_eq!(sim.violations(), Vec::<String>::new());
+            assert_eq!(sim.stats().stuck, 0, "a wait without an end");
             assert_eq!((sim.live_maps(), sim.in_flight()), (0, 0), "seed {seed}");
         }
     }

@@ -191,19 +191,31 @@ pub fn nop_res(user_data: u64, res: i32) -> io_uring_sqe {
 }
 
 /// READ, WRITE, SEND or RECV at the current position.
-pub fn transfer(opcode: u8, user_data: u64, fd: i32, buf: &[u8]) -> io_uring_sqe {
+fn transfer(opcode: u8, user_data: u64, fd: i32, buf: *const u8, len: usize) -> io_uring_sqe {
     let rw = matches!(opcode, IORING_OP_READ | IORING_OP_WRITE);
     io_uring_sqe {
         fd,
-        addr: buf.as_ptr() as usize as u64,
-        len: buf.len() as u32,
+        addr: buf as usize as u64,
+        len: len as u32,
         off: if rw { u64::MAX } else { 0 },
         ..sqe(opcode, user_data)
     }
 }
 
 pub fn read(user_data: u64, fd: i32, buf: &mut [u8]) -> io_uring_sqe {
-    transfer(IORING_OP_READ, user_data, fd, buf)
+    transfer(IORING_OP_READ, user_data, fd, buf.as_mut_ptr(), buf.len())
+}
+
+pub fn recv(user_data: u64, fd: i32, buf: &mut [u8]) -> io_uring_sqe {
+    transfer(IORING_OP_RECV, user_data, fd, buf.as_mut_ptr(), buf.len())
+}
+
+pub fn write(user_data: u64, fd: i32, buf: &[u8]) -> io_uring_sqe {
+    transfer(IORING_OP_WRITE, user_data, fd, buf.as_ptr(), buf.len())
+}
+
+pub fn send(user_data: u64, fd: i32, buf: &[u8]) -> io_uring_sqe {
+    transfer(IORING_OP_SEND, user_data, fd, buf.as_ptr(), buf.len())
 }
 
 /// TIMEOUT; the timespec must live until it was submitted.

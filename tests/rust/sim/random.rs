@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use uring_rs::ring::sim::{Options, SimKernel};
-use uring_rs::sys::abi::{io_uring_cqe, io_uring_sqe, __kernel_timespec};
+use uring_rs::sys::abi::{__kernel_timespec, io_uring_cqe, io_uring_sqe};
 use uring_rs::sys::consts::*;
 
 use crate::host::{real_kernel, Host, Real, Simulated, DEFERRED};
-use crate::mini::{cancel, ms, nop, nop_res, read, sqe, timeout, transfer, with, Mini};
+use crate::mini::{cancel, ms, nop, nop_res, read, recv, sqe, timeout, with, Mini};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -59,7 +59,8 @@ impl Plan {
 
     /// Is the request part of a chain that is refused as a whole?
     fn is_refused(&self, name: u64) -> bool {
-        let invalid = |n: &u64| self.all().nth(*n as usize).is_some_and(|o| o.kind == Kind::Invalid);
+        let invalid =
+            |n: &u64| self.all().nth(*n as usize).is_some_and(|o| o.kind == Kind::Invalid);
         self.chains().iter().any(|chain| chain.contains(&name) && chain.iter().any(invalid))
     }
 
@@ -112,14 +113,15 @@ fn plan() -> impl Strategy<Value = Plan> {
 /// The files and buffers of one run.
 struct Stage<'h> {
     host: &'h dyn Host,
-    buffers: Vec<Box<[u8; 4]>>,
+    /// One for each request, where they stay.
+    buffers: Box<[[u8; 4]]>,
     feeds: Vec<i32>,
     soon: Box<__kernel_timespec>,
 }
 
 impl Stage<'_> {
     fn prepare(&mut self, name: u64, one: One) -> io_uring_sqe {
-        let mut buffer = Box::new([0u8; 4]);
+        let buffer = &mut self.buffers[name as usize][..];
         let entry = match one.kind {
             Kind::Nop => nop(name),
             Kind::Fails => nop_res(name, -5),
@@ -130,21 +132,20 @@ impl Stage<'_> {
                     Kind::Short => self.host.write(reader, b"ab"),
                     _ => self.feeds.push(reader),
                 }
-                read(name, reader, &mut buffer[..])
+                read(name, reader, buffer)
             }
             Kind::Receives => {
                 let (socket, _) = self.host.pair();
                 self.feeds.push(socket);
-                transfer(IORING_OP_RECV, name, socket, &buffer[..])
+                recv(name, socket, buffer)
             }
             Kind::Timeout => timeout(name, &self.soon, 0, 0),
             Kind::File => {
                 let (fd, _) = self.host.file(b"0123456789");
-                io_uring_sqe { off: 2, ..read(name, fd, &mut buffer[..]) }
+                io_uring_sqe { off: 2, ..read(name, fd, buffer) }
             }
             Kind::Invalid => sqe(250, name),
         };
-        self.buffers.push(buffer);
         let drain = if one.drain { IOSQE_IO_DRAIN } else { 0 };
         let worker = if one.to_worker { IOSQE_ASYNC } else { 0 };
         with(one.link | drain | worker, entry)
@@ -158,8 +159,12 @@ struct Ended {
 }
 
 fn carry_out(host: &dyn Host, plan: &Plan) -> Ended {
-    let mut stage =
-        Stage { host, buffers: Vec::new(), feeds: Vec::new(), soon: Box::new(ms(2)) };
+    let mut stage = Stage {
+        host,
+        buffers: vec![[0; 4]; plan.all().count()].into(),
+        feeds: Vec::new(),
+        soon: Box::new(ms(2)),
+    };
     let mut ring = Mini::new(host.kernel(), 32, plan.flags).expect("setup");
     let mut total = 0;
     for batch in &plan.batches {
@@ -197,7 +202,7 @@ fn carry_out(host: &dyn Host, plan: &Plan) -> Ended {
     }
     let left = total as usize - cqes.len();
     cqes.extend(ring.finish(left));
-    Ended { cqes, buffers: stage.buffers.iter().map(|b| **b).collect() }
+    Ended { cqes, buffers: stage.buffers.to_vec() }
 }
 
 /// One completion each; chains in order; nothing passes a drain.
@@ -220,7 +225,8 @@ fn check_order(plan: &Plan, cqes: &[io_uring_cqe]) -> Result<(), TestCaseError> 
         }
         // What is refused ends at once, whatever drains.
         for (other, at) in place.iter().filter(|(other, _)| !plan.is_refused(**other)) {
-            let wrong = (*other < name && *at > place[&name]) || (*other > name && *at < place[&name]);
+            let wrong =
+                (*other < name && *at > place[&name]) || (*other > name && *at < place[&name]);
             prop_assert!(!wrong, "{} passed the drain {}: {:?}", other, name, cqes);
         }
     }

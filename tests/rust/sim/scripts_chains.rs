@@ -1,9 +1,10 @@
 //! Submission order, chains, drains, invalid entries.
 
+use uring_rs::sys::abi::io_uring_sync_cancel_reg;
 use uring_rs::sys::consts::*;
 
 use crate::host::{compare, Host, Notes};
-use crate::mini::{ms, nop, nop_res, read, sqe, timeout, transfer, with, Mini};
+use crate::mini::{cancel, ms, nop, nop_res, read, recv, sqe, timeout, with, Mini};
 
 const LINK: u8 = IOSQE_IO_LINK;
 const HARD: u8 = IOSQE_IO_HARDLINK;
@@ -55,7 +56,7 @@ fn short_transfers_break_links() {
             notes.cqes("short", &ring.finish(2));
             let (a, _b) = host.pair();
             host.write(a, b"xyz");
-            ring.push(with(link, transfer(IORING_OP_RECV, base + 2, a, &buf)));
+            ring.push(with(link, recv(base + 2, a, &mut buf)));
             ring.push(nop(base + 3));
             // A short receive is no failure.
             notes.cqes("recv", &ring.finish(2));
@@ -100,6 +101,13 @@ fn a_chain_ends_with_the_submission() {
         notes.cqes("not linked", &ring.reap());
         host.write(reader, b"1234");
         notes.cqes("read", &ring.finish(1));
+        // It is a worker that carries it out, so even a NOP does not end at once.
+        ring.push(with(LINK, nop(2)));
+        notes.ret("submit", ring.submit());
+        if ring.params.flags & IORING_SETUP_DEFER_TASKRUN != 0 {
+            notes.note(format!("there already: {}", ring.ready()));
+        }
+        notes.cqes("from a worker", &ring.finish(1));
     }
     compare(script);
 }
@@ -181,6 +189,31 @@ fn drain_waits_for_all_before_and_holds_back_all_after() {
         notes.unordered("after", &after[2..]);
         ring.push(with(DRAIN, nop(5)));
         notes.cqes("nothing to wait for", &ring.finish(1));
+    }
+    compare(script);
+}
+
+#[test]
+fn drain_holds_back_cancellations_too() {
+    fn script(ring: &mut Mini, host: &dyn Host, notes: &mut Notes) {
+        let (reader, _writer) = host.pipe();
+        let mut buf = [0; 4];
+        ring.push(read(0, reader, &mut buf));
+        ring.push(with(DRAIN, nop(1)));
+        ring.push(cancel(2, 0, IORING_ASYNC_CANCEL_ANY));
+        notes.ret("submit", ring.submit());
+        notes.ret("nothing ends", ring.wait(1, 5));
+        // Only the synchronous form gets through.
+        let mut all = io_uring_sync_cancel_reg {
+            fd: -1,
+            flags: IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+            ..Default::default()
+        };
+        let arg = (&raw mut all).cast();
+        // SAFETY: what SYNC_CANCEL takes, alive during the call (I2).
+        let done = unsafe { ring.kernel.register(ring.fd, IORING_REGISTER_SYNC_CANCEL, arg, 1) };
+        notes.ret("cancelled", done);
+        notes.cqes("in order", &ring.finish(3));
     }
     compare(script);
 }

@@ -15,7 +15,8 @@ fn setup_accepts_and_refuses_as_linux_does() {
         match Mini::with(kernel, entries, params) {
             Ok(ring) => {
                 let p = &ring.params;
-                let mask = ring.sq_word(p.sq_off.ring_mask).load(std::sync::atomic::Ordering::Relaxed);
+                let mask =
+                    ring.sq_word(p.sq_off.ring_mask).load(std::sync::atomic::Ordering::Relaxed);
                 format!("{} {} {mask:#x}", p.sq_entries, p.cq_entries)
             }
             Err(errno) => errno.name().to_string(),
@@ -69,8 +70,11 @@ fn setup_accepts_and_refuses_as_linux_does() {
 fn overflow_loses_nothing_and_keeps_the_order() {
     fn script(host: &dyn Host, flags: u32) -> Notes {
         let mut notes = Notes::default();
-        let params =
-            io_uring_params { flags: flags | IORING_SETUP_CQSIZE, cq_entries: 8, ..Default::default() };
+        let params = io_uring_params {
+            flags: flags | IORING_SETUP_CQSIZE,
+            cq_entries: 8,
+            ..Default::default()
+        };
         let mut ring = Mini::with(host.kernel(), 8, params).expect("setup");
         for batch in 0..3 {
             for i in 0..8 {
@@ -138,7 +142,8 @@ fn errors_of_enter_and_register() {
         notes.ret("bad descriptor", enter(54_321, 0, 0, 0));
         notes.ret("no ring", enter(r, 0, 0, 0));
         notes.ret("unknown flag", enter(ring.fd, 1 << 20, 0, 0));
-        notes.ret("wrong size", enter(ring.fd, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, 0, 3));
+        notes
+            .ret("wrong size", enter(ring.fd, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, 0, 3));
         notes.ret("no such index", enter(99, IORING_ENTER_REGISTERED_RING, 0, 0));
         let register = |op| {
             // SAFETY: no argument (I2).
@@ -149,7 +154,8 @@ fn errors_of_enter_and_register() {
         notes.ret("no eventfd", register(IORING_UNREGISTER_EVENTFD));
         notes.ret("probe of nothing", register(IORING_REGISTER_PROBE));
         // SAFETY: as above (I2).
-        let bad = unsafe { kernel.register(54_321, IORING_REGISTER_PROBE, std::ptr::null_mut(), 0) };
+        let bad =
+            unsafe { kernel.register(54_321, IORING_REGISTER_PROBE, std::ptr::null_mut(), 0) };
         notes.ret("bad descriptor", bad);
     }
     compare(script);
@@ -176,9 +182,8 @@ fn a_disabled_ring_is_enabled_by_its_owner() {
         notes.ret("not the owner", ring.submit());
         notes.ret("not the owner", ring.enter(0, 0, IORING_ENTER_GETEVENTS));
         // SAFETY: no argument (I2).
-        let again = unsafe {
-            kernel.register(fd, IORING_REGISTER_ENABLE_RINGS, std::ptr::null_mut(), 0)
-        };
+        let again =
+            unsafe { kernel.register(fd, IORING_REGISTER_ENABLE_RINGS, std::ptr::null_mut(), 0) };
         notes.ret("not the owner", again);
         notes.note(format!("left {}", ring.pending()));
         notes

@@ -85,9 +85,12 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
+    "CQE_FORMAT",
+    "CQE_SIZE",
     "FILE_INDEX_ALLOC",
     "REGISTER_FILES_SKIP",
     "AcceptFlags",
@@ -149,6 +152,7 @@ __all__ = [
     "ZcrxAreaFlags",
     "ZeroEntries",
     "__version__",
+    "cqe_dtype",
     "errors",
     "flags",
     "is_supported",

@@ -1,7 +1,7 @@
 """The compiled half of uring_rs. Import these names from `uring_rs`."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final, type_check_only
 
@@ -17,11 +17,14 @@ __all__ = [
     "Ring",
     "SimKernel",
     "Sqe",
+    "__version__",
     "_close_all",
     "_graveyard",
-    "__version__", "_operations",
+    "_operations",
     "probe",
 ]
+
+__version__: str
 
 @type_check_only
 class _HasFileno(Protocol):
@@ -32,6 +35,9 @@ _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Address: TypeAlias = (
     tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int] | str | bytes
 )
+_Files: TypeAlias = _File | Buffer | Sequence[_File]
+_Buffers: TypeAlias = FixedBuffer | Buffer | Sequence[Buffer]
+_Ints: TypeAlias = int | Buffer | Iterable[int]
 _AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
 _Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
 _Trace: TypeAlias = Callable[[str, dict[str, Any]], object]
@@ -467,6 +473,53 @@ class Ring:
     def buffer_pool(self, count: int, size: int) -> BufferPool: ...
     def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
+    def prep_nop_batch(self, count: int, *, tag: int = 0, flags: int = 0) -> int: ...
+    def prep_read_batch(
+        self,
+        files: _Files,
+        bufs: _Buffers,
+        offsets: _Ints,
+        nbytes: _Ints | None = None,
+        *,
+        tag: int = 0,
+        flags: int = 0,
+    ) -> int: ...
+    def prep_write_batch(
+        self,
+        files: _Files,
+        bufs: _Buffers,
+        offsets: _Ints,
+        nbytes: _Ints | None = None,
+        *,
+        tag: int = 0,
+        flags: int = 0,
+    ) -> int: ...
+    def run_nops(
+        self, count: int, *, results: Buffer | None = None, depth: int | None = None
+    ) -> Any: ...
+    def run_reads(
+        self,
+        files: _Files,
+        bufs: _Buffers,
+        offsets: _Ints,
+        nbytes: _Ints | None = None,
+        *,
+        results: Buffer | None = None,
+        depth: int | None = None,
+        flags: int = 0,
+    ) -> Any: ...
+    def run_writes(
+        self,
+        files: _Files,
+        bufs: _Buffers,
+        offsets: _Ints,
+        nbytes: _Ints | None = None,
+        *,
+        results: Buffer | None = None,
+        depth: int | None = None,
+        flags: int = 0,
+    ) -> Any: ...
+    def reap_into(self, records: Buffer, /) -> int: ...
     def prep_nop(
         self, user_data: object = None, *, flags: int = 0, personality: int = 0
     ) -> Request: ...

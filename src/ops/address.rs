@@ -120,6 +120,11 @@ impl SockAddr {
         self.len == 0
     }
 
+    /// All of it is room again, for the kernel to write another address into.
+    pub fn make_room(&mut self) {
+        self.len = core::mem::size_of::<sockaddr_storage>() as socklen_t;
+    }
+
     /// Say how many bytes the kernel wrote. It reports the full length of an address it had to
     /// cut, so never trust more than there is room for.
     pub fn set_len(&mut self, len: u32) {

@@ -41,6 +41,16 @@ impl Args {
         }
     }
 
+    /// Make what the kernel wrote to ready for another request: it shortens what it is told of the
+    /// room there is to what it used.
+    pub fn renew(&mut self) {
+        match self {
+            Args::Accept(accept) => accept.peer.make_room(),
+            Args::Msg(msg) if msg.receives() => msg.make_room(),
+            _ => {}
+        }
+    }
+
     /// Does the caller get to see what the kernel wrote?
     pub fn has_results(&self) -> bool {
         self.written_by_kernel()

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod args;
+pub mod batch;
 pub mod cancel;
 pub mod cmsg;
 pub mod file;

@@ -35,13 +35,19 @@ impl MsgArgs {
         // The addresses of what is in the box, taken after it is where it stays (I1).
         if !args.name.is_empty() {
             args.header.msg_name = args.name.as_mut_ptr().cast();
-            args.header.msg_namelen = args.name.len();
         }
         if args.control.len() > 0 {
             args.header.msg_control = args.control.as_mut_ptr().cast();
-            args.header.msg_controllen = args.control.len() as _;
         }
+        args.make_room();
         args
+    }
+
+    /// Tell the kernel of all the room there is, whatever it wrote into the header before.
+    pub fn make_room(&mut self) {
+        self.header.msg_namelen = self.name.len();
+        self.header.msg_controllen = self.control.len() as _;
+        self.header.msg_flags = 0;
     }
 
     /// Is it for receiving?

@@ -32,12 +32,23 @@ const EXIT_PATIENCE_NS: u64 = 1_000_000_000;
 impl PyRing {
     /// Close within `patience_ns`; for ever if None.
     pub(crate) fn close_ring(&self, py: Python<'_>, patience_ns: Option<u64>) -> PyResult<()> {
+        let fd = self.close_untold(py, patience_ns)?;
+        if let (Some(fd), Some(callback)) = (fd, &self.trace) {
+            trace::life(py, callback, "close", fd);
+        }
+        Ok(())
+    }
+
+    /// The same without a word to the trace callable: a ring that is being destroyed may be part of
+    /// a cycle that the collector has cleared, and calling a function it has cleared is a crash.
+    /// Some of the ring's descriptor if it is closed now and was not before.
+    fn close_untold(&self, py: Python<'_>, patience_ns: Option<u64>) -> PyResult<Option<i32>> {
         if !self.cell.same_process() {
-            return Ok(());
+            return Ok(None);
         }
         self.inherit(py)?;
         let deadline = patience_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
-        let Some(outermost) = self.turn_to_close(py, deadline)? else { return Ok(()) };
+        let Some(outermost) = self.turn_to_close(py, deadline)? else { return Ok(None) };
         let closed = self.close_alone(py, deadline);
         if outermost {
             self.cell.end_close();
@@ -74,25 +85,22 @@ impl PyRing {
         }
     }
 
-    fn close_alone(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<()> {
+    fn close_alone(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<Option<i32>> {
         self.refuse(py)?;
         let done = self.drain(py, deadline)?;
         if done {
             let fd = self.hold(py)?.core.fd();
             if fd < 0 {
                 // Closed by what ran while memory was released.
-                return Ok(());
+                return Ok(None);
             }
             // Nobody may ring a bell whose number could soon be another file's.
             self.wake.mute();
             self.hold(py)?.core.finish_close();
-            if let Some(callback) = &self.trace {
-                trace::life(py, callback, "close", fd);
-            }
-        } else {
-            self.abandon_in_flight(py)?;
+            return Ok(Some(fd));
         }
-        Ok(())
+        self.abandon_in_flight(py)?;
+        Ok(None)
     }
 
     /// Steps 1 and 2: no new work, and what is staged is taken back.
@@ -155,7 +163,8 @@ impl PyRing {
                 Err(RingError::WrongThread) => return self.watch(py, deadline),
                 cancelled => cancelled.map_err(|error| self.error(py, &error))?,
             }
-            // What was cancelled on the spot needs no waiting.
+            // What was cancelled on the spot needs no waiting, only a look.
+            self.flush_held_back(py)?;
             self.harvest(py)?;
             if self.hold(py)?.core.live() == 0 {
                 return Ok(true);
@@ -250,18 +259,28 @@ impl PyRing {
         if phase != Phase::Closed {
             self.end_quietly(py, LAST_PATIENCE_NS);
         }
-        self.drop_unread(py);
+        // SAFETY: as above (I9).
+        unsafe { drop_unread(py, &self.cell) };
     }
 
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
         if (self.cell.mine() || self.cell.inherit()) && !ending {
-            if let Err(error) = self.close_ring(py, Some(patience_ns)) {
+            if let Err(error) = self.close_untold(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
             }
         }
-        // SAFETY: as in `let_die` (I9).
+        let mut back = Vec::new();
+        // SAFETY: as in `let_die`, here and below (I9). Nobody is inside enter (I11).
+        unsafe { self.cell.hold_last() }.core.begin_close(|index| back.push(index));
+        for index in back {
+            // SAFETY: taken back before publication: reserved, and ours (I2).
+            unsafe { self.cell.assume_held().keep(index).release(py) };
+            // SAFETY: as above.
+            unsafe { self.cell.hold_last() }.core.free(index);
+        }
+        // SAFETY: as above.
         let mut state = unsafe { self.cell.hold_last() };
         if state.core.phase() != Phase::Closed {
             self.wake.mute();
@@ -272,27 +291,6 @@ impl PyRing {
         }
     }
 
-    /// Completions nobody read: let go of their tokens, and close what they opened (I10).
-    fn drop_unread(&self, py: Python<'_>) {
-        loop {
-            // SAFETY: as in `let_die` (I9).
-            let mut state = unsafe { self.cell.hold_last() };
-            if state.core.phase() != Phase::Closed {
-                return;
-            }
-            let shown = state.peeked.pop_front();
-            let unread = state.ready.pop_front();
-            drop(state);
-            if shown.is_none() && unread.is_none() {
-                return;
-            }
-            if let Some(unread) = unread {
-                unread.discard(py, &self.kernel);
-            }
-            drop(shown);
-        }
-    }
-
     /// In a forked child the ring is the parent's: touch nothing, keep everything (I9).
     fn forget_in_child(&self) {
         // SAFETY: the object is being destroyed, and the child has one thread (I9).
@@ -300,6 +298,31 @@ impl PyRing {
         state.core.abandon();
         std::mem::forget(std::mem::take(&mut state.ready));
         std::mem::forget(std::mem::take(&mut state.peeked));
+    }
+}
+
+/// Completions nobody read: let go of their tokens, and close what they opened (I10).
+///
+/// # Safety
+/// Nobody else may be able to reach the ring.
+unsafe fn drop_unread(py: Python<'_>, cell: &RingCell<State>) {
+    loop {
+        // SAFETY: the caller's contract (I9).
+        let mut state = unsafe { cell.hold_last() };
+        if state.core.phase() != Phase::Closed {
+            return;
+        }
+        let kernel = state.core.kernel().clone();
+        let shown = state.peeked.pop_front();
+        let unread = state.ready.pop_front();
+        drop(state);
+        if shown.is_none() && unread.is_none() {
+            return;
+        }
+        if let Some(unread) = unread {
+            unread.discard(py, &kernel);
+        }
+        drop(shown);
     }
 }
 
@@ -361,13 +384,25 @@ fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) 
     }
 }
 
+/// A given-up ring was finished: nobody can read what it still holds unless its object lives.
+pub(crate) fn bury(py: Python<'_>, cell: Arc<RingCell<State>>) {
+    if Arc::strong_count(&cell) == 1 {
+        // SAFETY: this is the last reference (I9).
+        unsafe { drop_unread(py, &cell) };
+    }
+}
+
 /// Finish a given-up ring if all its requests have ended. True when it is finished.
 pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> bool {
     if !cell.same_process() || !(cell.mine() || cell.inherit()) {
         return false;
     }
     let plan = match cell.hold() {
-        Ok(Some(mut state)) => state.core.plan_flush(),
+        Ok(Some(mut state)) => {
+            // Dropped by another thread, which could not cancel anything.
+            let _ = state.core.cancel_in_flight();
+            state.core.plan_flush()
+        }
         _ => return false,
     };
     if let (Some(plan), Ok(Some(state))) = (plan, cell.hold()) {

@@ -88,6 +88,16 @@ pub(crate) fn sqe_flags(flags: u32) -> PyResult<u8> {
     Ok(flags as u8)
 }
 
+/// Flags of the rows of a batch, which are independent of each other.
+pub(crate) fn batch_flags(flags: u32) -> PyResult<u8> {
+    let flags = sqe_flags(flags)?;
+    let unfit = IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS;
+    if flags & unfit != 0 {
+        return Err(PyValueError::new_err("rows of a batch cannot be linked or skip completions"));
+    }
+    Ok(flags)
+}
+
 #[cold]
 fn bad_sqe_flags(flags: u32) -> PyErr {
     if flags & u32::from(IOSQE_BUFFER_SELECT) != 0 {

@@ -13,7 +13,7 @@ use crate::ops::args::Args;
 use crate::py::sqe;
 use crate::py::state::Results;
 use crate::ring::slots::Zeroed;
-use crate::sys::os::iovec;
+use crate::sys::os::{c_void, iovec};
 
 /// Everything one request keeps alive. All zeroes is the empty state.
 #[repr(C)]
@@ -100,6 +100,26 @@ impl Keep {
         unsafe { Ok(Memory { addr: (*view).buf as u64, len: (*view).len as usize }) }
     }
 
+    /// Export one more buffer, beside others.
+    pub(crate) fn export_more(
+        &mut self,
+        object: &Bound<'_, PyAny>,
+        access: Access,
+    ) -> PyResult<Memory> {
+        let mut view = Box::<ffi::Py_buffer>::new_uninit();
+        // SAFETY: boxed, so the view stays where it is until released (I1).
+        let failed =
+            unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), access.flags()) };
+        if failed != 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
+        // SAFETY: filled in by the exporter (I5).
+        let view = unsafe { view.assume_init() };
+        let memory = Memory { addr: view.buf as u64, len: view.len as usize };
+        self.more().views.push(view);
+        Ok(memory)
+    }
+
     /// Export several buffers and list them as vectors.
     pub(crate) fn export_all(
         &mut self,
@@ -112,18 +132,8 @@ impl Keep {
             if vectors.len() == IOV_MAX {
                 return Err(PyValueError::new_err(format!("more than {IOV_MAX} buffers")));
             }
-            let mut view = Box::<ffi::Py_buffer>::new_uninit();
-            // SAFETY: boxed, so the view stays where it is until released (I1).
-            let failed = unsafe {
-                ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), access.flags())
-            };
-            if failed != 0 {
-                return Err(PyErr::fetch(object.py()));
-            }
-            // SAFETY: filled in by the exporter (I5).
-            let view = unsafe { view.assume_init() };
-            vectors.push(iovec { iov_base: view.buf, iov_len: view.len as usize });
-            self.more().views.push(view);
+            let memory = self.export_more(&object, access)?;
+            vectors.push(iovec { iov_base: memory.addr as *mut c_void, iov_len: memory.len });
         }
         Ok(vectors)
     }
@@ -143,6 +153,13 @@ impl Keep {
     /// What the operation's own memory is.
     pub(crate) fn args(&self) -> Option<&Args> {
         self.more.as_ref().map(|more| &more.args)
+    }
+
+    /// Make the operation's own memory ready for another request, once the last one has ended (I2).
+    pub(crate) fn renew_args(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.args.renew();
+        }
     }
 
     /// What the kernel wrote into memory of ours. Only once the request has ended (I2).

@@ -1,9 +1,12 @@
 //! The Python face: thin classes over the ring core. The only code that touches Python.
 
 mod address;
+mod batch;
 mod build;
 mod builders;
+mod bulk;
 mod close;
+mod columns;
 mod completion;
 mod convert;
 mod errors;

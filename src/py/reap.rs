@@ -66,14 +66,17 @@ impl PyRing {
         loop {
             let stopped_at = {
                 let mut state = self.hold(py)?;
-                if state.core.cq().ready() == 0 {
+                if !state.has_events() {
                     return Ok(());
                 }
                 let stopped_at = take_plain(&mut state);
                 state.core.reaped();
-                stopped_at
+                (stopped_at, state.core.batches().has_ended())
             };
-            match stopped_at {
+            if stopped_at.1 {
+                self.let_owners_go(py)?;
+            }
+            match stopped_at.0 {
                 Some(item) => self.harvest_kept(py, item)?,
                 None => return Ok(()),
             }
@@ -133,7 +136,7 @@ impl PyRing {
             }
             match state.ready.pop_front() {
                 Some(ready) => ready,
-                None if state.core.has_news() => {
+                None if state.has_news() => {
                     drop(state);
                     return self.next_after_news(py);
                 }
@@ -187,7 +190,7 @@ impl PyRing {
 /// The next event, with the reference its completion will carry.
 #[inline(always)]
 fn take_one(state: &mut State) -> Option<Item> {
-    let event = state.core.next_event()?;
+    let event = state.next_event()?;
     // SAFETY: the event is ours to handle: it was just taken off the ring (I2).
     let keep = unsafe { state.keep(event.index) };
     let op = state.core.slots().map_or(0, |slots| slots.op(event.index));

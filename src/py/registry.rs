@@ -56,6 +56,7 @@ pub(crate) fn bury(py: Python<'_>) {
     for cell in candidates {
         if super::close::finish_if_done(py, &cell) {
             lock(&GRAVEYARD).retain(|grave| !Arc::ptr_eq(grave, &cell));
+            super::close::bury(py, cell);
         }
     }
 }

@@ -457,7 +457,7 @@ impl PyRing {
 
     /// Wake the kernel's poll thread (SQPOLL) if it sleeps.
     fn sq_wakeup(&self, py: Python<'_>) -> PyResult<()> {
-        if self.sqpoll && self.sq_needs_wakeup(py)? {
+        if self.sq_needs_wakeup(py)? {
             self.enter_raw(py, 0, 0, IORING_ENTER_SQ_WAKEUP)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! `Sqe`: a request prepared apart from any ring, to be pushed once or many times.
 
+use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,6 +10,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
+use crate::ops::args::Args;
 use crate::py::keep::Keep;
 use crate::py::ring::PyRing;
 use crate::py::state::Results;
@@ -23,14 +25,23 @@ use crate::sys::opcode;
 /// entry, read-only; user_data is zero there, since each push gets a key of its own.
 #[pyclass(name = "Sqe", module = "uring_rs", frozen)]
 pub(crate) struct PySqe {
-    /// Boxed: its exports must not move (I1).
-    keep: Box<Keep>,
+    /// Boxed: its exports must not move (I1). Nobody changes it but a push of an entry that the
+    /// kernel writes into, of which there is one at a time.
+    keep: Box<UnsafeCell<Keep>>,
     entry: Box<io_uring_sqe>,
     user_data: Py<PyAny>,
     flags: u8,
+    /// The ring that the target or the registered buffer belongs to; 0 for any.
+    ring_id: u32,
+    /// The kernel writes into `keep`.
+    written: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
     writing: AtomicU32,
 }
+
+// SAFETY: `keep` is changed only by the push that has set `writing`, before its request is staged,
+// and read only by that request's end; of entries that are not `written` it is never changed (I2).
+unsafe impl Sync for PySqe {}
 
 impl PySqe {
     /// Prepare what `build` makes.
@@ -39,8 +50,9 @@ impl PySqe {
         common: Common<'_, '_>,
         build: impl FnOnce(&mut Keep) -> PyResult<io_uring_sqe>,
     ) -> PyResult<Self> {
-        let mut keep = Box::<Keep>::default();
-        let mut entry = match build(&mut keep) {
+        let mut cell = Box::<UnsafeCell<Keep>>::default();
+        let keep = cell.get_mut();
+        let mut entry = match build(keep) {
             Ok(entry) => entry,
             Err(error) => {
                 keep.release(py);
@@ -53,7 +65,9 @@ impl PySqe {
         let user_data =
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();
         Ok(PySqe {
-            keep,
+            ring_id: keep.ring_id,
+            written: keep.args().is_some_and(Args::written_by_kernel),
+            keep: cell,
             entry: Box::new(entry),
             user_data,
             flags: common.flags,
@@ -61,15 +75,24 @@ impl PySqe {
         })
     }
 
-    fn written_by_kernel(&self) -> bool {
-        self.keep.args().is_some_and(|args| args.written_by_kernel())
+    /// Be the one push that the kernel writes into `keep` for.
+    fn claim(&self) -> PyResult<()> {
+        if self.writing.swap(1, Ordering::AcqRel) != 0 {
+            return Err(PyBufferError::new_err(format!(
+                "this {} Sqe is in flight, and the kernel writes its answer into it: make another",
+                self.op()
+            )));
+        }
+        // SAFETY: `writing` was 0, so the last push is over, and now it is ours (I2).
+        unsafe { (*self.keep.get()).renew_args() };
+        Ok(())
     }
 }
 
 impl Drop for PySqe {
     fn drop(&mut self) {
         // Every push in flight holds a reference, so the kernel is done with all of it (I2).
-        Python::attach(|py| self.keep.release(py));
+        Python::attach(|py| self.keep.get_mut().release(py));
     }
 }
 
@@ -133,19 +156,18 @@ impl PyRing {
     /// Stage one prepared request.
     pub(crate) fn push_sqe(&self, py: Python<'_>, sqe: &Bound<'_, PySqe>) -> PyResult<Py<PyAny>> {
         let prepared = sqe.get();
-        if prepared.keep.ring_id != 0 && prepared.keep.ring_id != self.id {
+        if prepared.ring_id != 0 && prepared.ring_id != self.id {
             return Err(another_ring());
         }
-        if prepared.written_by_kernel() && prepared.writing.swap(1, Ordering::AcqRel) != 0 {
-            return Err(PyBufferError::new_err(format!(
-                "this {} Sqe is in flight, and the kernel writes its answer into it: make another",
-                prepared.op()
-            )));
+        if prepared.written {
+            prepared.claim()?;
         }
         let (index, key) = match self.reserve(py) {
             Ok(slot) => slot,
             Err(error) => {
-                prepared.writing.store(0, Ordering::Release);
+                if prepared.written {
+                    prepared.writing.store(0, Ordering::Release);
+                }
                 return Err(error);
             }
         };
@@ -165,7 +187,8 @@ pub(crate) fn results_of(py: Python<'_>, keep: &Keep) -> Option<Box<Results>> {
     }
     let held = keep.held(py)?;
     let sqe = held.cast::<PySqe>().ok()?;
-    sqe.get().keep.args().and_then(Results::of)
+    // SAFETY: the push has ended and is not yet over, so nobody changes it (I2).
+    unsafe { (*sqe.get().keep.get()).args() }.and_then(Results::of)
 }
 
 /// A push is over, or never was: the `Sqe` may be pushed again.

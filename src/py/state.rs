@@ -119,17 +119,66 @@ pub(crate) struct State {
     pub(crate) peeked: VecDeque<Py<PyAny>>,
     /// Bytes that the next submission may have to move right away.
     pub(crate) staged_bytes: u64,
+    /// Events taken off the ring while the interpreter was away, to be dealt with first.
+    stash: VecDeque<Event>,
+    /// What each batch keeps alive, by its number.
+    owners: Vec<Option<Box<Keep>>>,
 }
 
 impl State {
     pub(crate) fn new(core: Core) -> Self {
-        State { core, ready: VecDeque::new(), peeked: VecDeque::new(), staged_bytes: 0 }
+        State { core, ready: VecDeque::new(), peeked: VecDeque::new(), staged_bytes: 0, stash: VecDeque::new(), owners: Vec::new() }
     }
 
     /// Completions that can be handed out without looking at the ring.
     #[inline(always)]
     pub(crate) fn have(&self) -> usize {
         self.ready.len() + self.peeked.len()
+    }
+
+    /// Take events off the ring with the interpreter away: those of batches need nothing more,
+    /// the others wait for it.
+    pub(crate) fn stash_events(&mut self) {
+        while let Some(event) = self.core.next_event() {
+            self.stash.push_back(event);
+        }
+        self.core.reaped();
+    }
+
+    /// The next event, in the order they came.
+    #[inline(always)]
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        if !self.stash.is_empty() {
+            return self.stash.pop_front();
+        }
+        self.core.next_event()
+    }
+
+    /// Is there something to take off the ring?
+    #[inline(always)]
+    pub(crate) fn has_events(&mut self) -> bool {
+        self.core.cq().ready() > 0 || !self.stash.is_empty()
+    }
+
+    /// Is there a completion that was not taken off the ring, or that the kernel holds back?
+    #[inline(always)]
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.core.has_news() || !self.stash.is_empty()
+    }
+
+    /// Keep what batch `id` needs until it has ended.
+    pub(crate) fn adopt(&mut self, id: u16, owner: Box<Keep>) {
+        let at = usize::from(id);
+        if self.owners.len() <= at {
+            self.owners.resize_with(at + 1, || None);
+        }
+        self.owners[at] = Some(owner);
+    }
+
+    /// What a batch that has ended kept alive, to be released with no lock held.
+    pub(crate) fn next_released(&mut self) -> Option<Box<Keep>> {
+        let id = self.core.batches().next_ended()?;
+        self.owners.get_mut(usize::from(id)).and_then(Option::take)
     }
 
     /// The slot's payload.

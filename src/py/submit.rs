@@ -265,7 +265,7 @@ impl PyRing {
                 return Err(self.error(py, &RingError::Closed));
             }
             let mut lacking = want.saturating_sub(state.have().min(u32::MAX as usize) as u32);
-            if want > 0 && state.core.take_woken() {
+            if want > 0 && (state.core.take_woken() | self.wake.take_early()) {
                 self.wake.arrived();
                 lacking = 0;
             }

@@ -20,16 +20,24 @@ pub(crate) struct Wake {
     fd: Mutex<i32>,
     /// A wake-up is on its way: more of them change nothing.
     pending: AtomicBool,
+    /// A wake-up came before anybody used the ring: the kernel takes none until it is enabled.
+    early: AtomicBool,
 }
 
 impl Wake {
     pub(crate) fn new(fd: i32) -> Self {
-        Wake { fd: Mutex::new(fd), pending: AtomicBool::new(false) }
+        Wake { fd: Mutex::new(fd), pending: AtomicBool::new(false), early: AtomicBool::new(false) }
     }
 
     /// The wake-up was seen; the next one is a new one.
     pub(crate) fn arrived(&self) {
         self.pending.store(false, Ordering::Release);
+    }
+
+    /// Was there a wake-up that could not be sent? It counts once.
+    #[inline(always)]
+    pub(crate) fn take_early(&self) -> bool {
+        self.early.load(Ordering::Relaxed) && self.early.swap(false, Ordering::SeqCst)
     }
 
     /// The ring is about to close: ring no more.
@@ -46,18 +54,19 @@ impl Wake {
         if self.pending.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let mut sqe = io_uring_sqe {
-            opcode: IORING_OP_MSG_RING,
-            fd: *fd,
-            off: internal_key(Kind::Wake),
-            addr: IORING_MSG_DATA,
-            ..Default::default()
-        };
-        let arg = core::ptr::from_mut(&mut sqe).cast();
-        // SAFETY: one entry, read during the call; the target ring is open: `fd` is locked (I9).
-        let sent = unsafe { kernel.register(-1, IORING_REGISTER_SEND_MSG_RING, arg, 1) };
+        let mut sent = send(kernel, *fd);
+        if matches!(sent, Err(Errno::EBADFD)) {
+            self.early.store(true, Ordering::SeqCst);
+            // The owner may have come meanwhile and be asleep already; if it still has not, it
+            // will find the note when it does.
+            sent = match send(kernel, *fd) {
+                Err(Errno::EBADFD) => return Ok(()),
+                sent => sent,
+            };
+            self.early.store(false, Ordering::SeqCst);
+        }
         match sent {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(errno) => {
                 self.arrived();
                 Err(match errno {
@@ -70,4 +79,18 @@ impl Wake {
             }
         }
     }
+}
+
+/// Post the ring's own completion into the ring behind `fd`, which must be open.
+fn send(kernel: &AnyKernel, fd: i32) -> Result<(), Errno> {
+    let mut sqe = io_uring_sqe {
+        opcode: IORING_OP_MSG_RING,
+        fd,
+        off: internal_key(Kind::Wake),
+        addr: IORING_MSG_DATA,
+        ..Default::default()
+    };
+    let arg = core::ptr::from_mut(&mut sqe).cast();
+    // SAFETY: one entry, read during the call; the target ring is open, says the caller (I9).
+    unsafe { kernel.register(-1, IORING_REGISTER_SEND_MSG_RING, arg, 1) }.map(drop)
 }

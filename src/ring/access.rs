@@ -35,6 +35,8 @@ pub struct RingCell<T: Owned> {
     generation: u32,
     /// Somebody holds the ring; makes a forgotten release or a re-entry visible.
     busy: AtomicBool,
+    /// Its user may take it without the interpreter (a bulk run): nobody else may look.
+    away: AtomicBool,
     lock: Mutex<()>,
     /// Threads between a plan and the end of its run, who rely on the descriptor staying open.
     entering: AtomicU32,
@@ -63,6 +65,7 @@ impl<T: Owned> RingCell<T> {
             closer: AtomicUsize::new(NOBODY),
             generation: fork::generation(),
             busy: AtomicBool::new(false),
+            away: AtomicBool::new(false),
             lock: Mutex::new(()),
             entering: AtomicU32::new(0),
             left: Condvar::new(),
@@ -185,6 +188,12 @@ impl<T: Owned> RingCell<T> {
         enabled
     }
 
+    /// Say whether the ring may be taken without the interpreter from now on. Call attached, so
+    /// that whoever relies on [`RingCell::peek`] sees it in time.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Release);
+    }
+
     /// Announce that the calling thread is about to enter the kernel with a plan. Call while
     /// holding the ring; matched by [`RingCell::left`].
     #[inline(always)]
@@ -233,8 +242,9 @@ impl<T: Owned> RingCell<T> {
     /// The caller must know that no thread takes the ring meanwhile: every taker needs the
     /// interpreter lock that the caller has, or is stopped (a collector's traversal).
     pub unsafe fn peek(&self) -> Option<&T> {
+        let taken = self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Relaxed);
         // SAFETY: not held, and nobody can take it meanwhile by the caller's contract (I9).
-        (!self.busy.load(Ordering::Relaxed)).then(|| unsafe { &*self.ring.get() })
+        (!taken).then(|| unsafe { &*self.ring.get() })
     }
 }
 

@@ -5,6 +5,7 @@
 //! one thread at a time; [`access::RingCell`] decides whose turn it is.
 
 pub mod access;
+pub mod batches;
 mod chain;
 pub mod cq;
 pub mod error;
@@ -22,10 +23,12 @@ pub mod wait;
 pub mod word;
 
 use core::ffi::c_void;
+use core::ops::Range;
 
 use crate::sys::abi::{io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
 
+use batches::Batches;
 use chain::Chains;
 use cq::Cq;
 use error::RingError;
@@ -75,6 +78,7 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     slots: Option<Slots<P>>,
     phase: Phase,
     chains: Chains,
+    batches: Batches,
     shared: bool,
     disabled: bool,
     woken: bool,
@@ -110,6 +114,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             slots: Some(Slots::new(params.cq_entries)),
             phase: Phase::Open,
             chains: Chains::default(),
+            batches: Batches::default(),
             shared: config.shared,
             disabled: params.flags & IORING_SETUP_R_DISABLED != 0,
             woken: false,
@@ -170,7 +175,13 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Requests staged or with the kernel.
     #[inline]
     pub fn live(&self) -> u32 {
-        self.slots.as_ref().map_or(0, Slots::live)
+        self.slots.as_ref().map_or(0, Slots::live) + self.batches.in_flight()
+    }
+
+    /// The batches.
+    #[inline(always)]
+    pub fn batches(&mut self) -> &mut Batches {
+        &mut self.batches
     }
 
     /// Completions that no live request stands for: 0 unless the kernel or we are broken.
@@ -226,6 +237,9 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return Err(RingError::Closed);
         }
         let max = self.params.cq_entries;
+        if self.batches.in_flight() > 0 && self.live() >= max {
+            return Err(RingError::InFlightFull { max });
+        }
         let slots = self.slots.as_mut().ok_or(RingError::Closed)?;
         let index = slots.reserve().ok_or(RingError::InFlightFull { max })?;
         Ok((index, slots.key(index)))
@@ -264,6 +278,35 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok(key)
     }
 
+    /// Stage elements `todo` of batch `id`, as many as there is room for with at most `depth`
+    /// requests in flight; `entry` makes each. Returns the first that was not staged.
+    pub fn stage_batch(
+        &mut self,
+        id: u16,
+        todo: Range<u32>,
+        depth: u32,
+        entry: impl Fn(u32) -> io_uring_sqe,
+    ) -> Result<u32, RingError> {
+        if self.phase() != Phase::Open {
+            return Err(RingError::Closed);
+        }
+        let in_flight = self.live();
+        let bound = depth.min(self.params.cq_entries).saturating_sub(in_flight);
+        let count = (todo.end - todo.start).min(bound).min(self.sq.space());
+        let end = todo.start + count;
+        if count > 0 {
+            // A chain that was open ends with the first of them.
+            self.chains.follow(self.sq.mark(), 0);
+        }
+        for element in todo.start..end {
+            let user_data = self.batches.key(id, element);
+            let pushed = self.sq.push(io_uring_sqe { user_data, ..entry(element) });
+            debug_assert!(pushed.is_ok(), "room was checked");
+        }
+        self.batches.staged(id, todo.start, end);
+        Ok(end)
+    }
+
     /// Free a slot that was reserved but not staged, or whose request has ended. Its payload must
     /// be empty again.
     #[inline(always)]
@@ -277,8 +320,11 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// reserved again: `each` gets their indices, to release the payloads and free them.
     pub fn discard(&mut self, mut each: impl FnMut(u32)) -> u32 {
         let Some(slots) = self.slots.as_mut() else { return 0 };
+        let batches = &mut self.batches;
         let mut taken_back = |key: u64| {
-            if let Some(index) = slots.lookup(key) {
+            if key & 0xff == Kind::Batch as u64 {
+                batches.taken_back(key);
+            } else if let Some(index) = slots.lookup(key) {
                 slots.deactivate(index);
                 each(index);
             }
@@ -296,6 +342,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         loop {
             let cqe = self.cq.pop()?;
             let slots = self.slots.as_mut()?;
+            if cqe.user_data & 0xff == Kind::Batch as u64 {
+                self.strays += u64::from(!self.batches.complete(cqe.user_data, cqe.res, cqe.flags));
+                continue;
+            }
             let Some(index) = slots.lookup(cqe.user_data) else {
                 self.not_a_request(cqe.user_data);
                 continue;

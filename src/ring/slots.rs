@@ -17,6 +17,8 @@ pub enum Kind {
     Wake = 1,
     /// A cancellation that the ring itself sent.
     Internal = 2,
+    /// An element of a batch.
+    Batch = 3,
 }
 
 /// The key of a completion that is no request's.

@@ -90,7 +90,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return self.submit_now();
         }
         let Some(slots) = &self.slots else { return Ok(()) };
-        let keys: Vec<u64> = slots.live_indices().map(|index| slots.key(index)).collect();
+        let mut keys: Vec<u64> = slots.live_indices().map(|index| slots.key(index)).collect();
+        keys.extend(self.batches.keys_in_flight());
         for key in keys {
             let sqe = io_uring_sqe {
                 opcode: IORING_OP_ASYNC_CANCEL,
@@ -120,10 +121,16 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
 
     /// Plan to wait for one more completion of what is still in flight; None when all is done.
     pub fn plan_drain(&mut self) -> Option<EnterPlan> {
-        if self.live() == 0 || self.phase == Phase::Closed {
+        if !self.in_flight() || self.phase == Phase::Closed {
             return None;
         }
         self.plan_wait(1)
+    }
+
+    /// Is anything with the kernel, the ring's own cancellations included? Those keep no memory and
+    /// do not stand in the way of closing; they are waited for while there is time.
+    fn in_flight(&self) -> bool {
+        self.live() > 0 || self.cancelling > 0
     }
 
     /// Unmap and close. False, with nothing done, while a request is live.
@@ -189,10 +196,9 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 self.free(index);
             }
             let now = self.kernel.now_ns();
-            let (Some(_), true) = (self.slots.as_ref().filter(|s| s.live() > 0), now < deadline)
-            else {
+            if !self.in_flight() || now >= deadline {
                 break;
-            };
+            }
             // Short naps: a cancelled chain or drain may let new requests start that need
             // cancelling in their turn.
             let nap = Some((deadline - now).min(DRAIN_NAP_NS));

@@ -166,6 +166,11 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok(plan)
     }
 
+    /// Plan to enter the kernel with nothing to submit and nothing to wait for.
+    pub fn plan_nothing(&self) -> EnterPlan {
+        self.bare_plan()
+    }
+
     fn bare_plan(&self) -> EnterPlan {
         EnterPlan { fd: self.fd, to_submit: 0, min_complete: 0, flags: 0 }
     }

@@ -13,6 +13,7 @@ import pytest
 import uring_rs
 from conformance.kit import CONTENT, Pair, Pipe
 
+
 @pytest.fixture(autouse=True)
 def _ring_possible() -> None:
     found = uring_rs.probe()

@@ -83,9 +83,7 @@ def test_data(ring: uring_rs.Ring, epoll: select.epoll, pipe: Pipe, data: int) -
     assert ready(epoll) == [(data, select.EPOLLIN)]
 
 
-def test_by_numbers_and_in_one_chain(
-    ring: uring_rs.Ring, epoll: select.epoll, pair: Pair
-) -> None:
+def test_by_numbers_and_in_one_chain(ring: uring_rs.Ring, epoll: select.epoll, pair: Pair) -> None:
     number = pair[0].fileno()
     steps = [(1, select.EPOLLIN), (3, select.EPOLLOUT), (2, 0), (1, select.EPOLLOUT)]
     for tag, (op, events) in enumerate(steps):

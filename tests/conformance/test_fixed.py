@@ -121,9 +121,7 @@ def test_direct_io(ring: uring_rs.Ring, path: Path) -> None:
     os.close(fd)
 
 
-def test_closed_descriptor(
-    ring: uring_rs.Ring, pool: uring_rs.BufferPool, closed_fd: int
-) -> None:
+def test_closed_descriptor(ring: uring_rs.Ring, pool: uring_rs.BufferPool, closed_fd: int) -> None:
     buf = pool.take()
     ring.prep_read_fixed(closed_fd, buf, 0)
     failed(one(ring), OSError, errno.EBADF)
@@ -309,8 +307,10 @@ def test_ranges(
 
 @pytest.mark.parametrize(
     ("count", "size", "what"),
-    [(0, 1, "count"), (-1, 1, "count"), (16385, 1, "count"), (1, 0, "size"), (1, -1, "size")]
-    + [(1, 2**30 + 1, "size"), (1, 2**62, "size")],
+    [
+        *((count, 1, "count") for count in (0, -1, 16385)),
+        *((1, size, "size") for size in (0, -1, 2**30 + 1, 2**62)),
+    ],
 )
 def test_pool_sizes(ring: uring_rs.Ring, count: int, size: int, what: str) -> None:
     with pytest.raises(ValueError, match=f"{what} must be"):

@@ -59,9 +59,7 @@ def test_failure(ring: uring_rs.Ring, flag: SqeFlags, later: int) -> None:
 
 
 @pytest.mark.parametrize(("flag", "later"), [(LINK, CANCELED), (HARD, 0)])
-def test_short_transfer(
-    ring: uring_rs.Ring, fd: int, flag: SqeFlags, later: int
-) -> None:
+def test_short_transfer(ring: uring_rs.Ring, fd: int, flag: SqeFlags, later: int) -> None:
     """Fewer bytes than asked for break a link, as a failure does."""
     ring.prep_read(fd, bytearray(10), len(CONTENT) - 3, user_data="short", flags=flag)
     ring.prep_nop("next")
@@ -261,9 +259,7 @@ def test_an_open_chain_of_another_thread_is_left_open(
 # --- drain
 
 
-def test_drain_waits_for_all_before_and_holds_all_after(
-    ring: uring_rs.Ring, pipe: Pipe
-) -> None:
+def test_drain_waits_for_all_before_and_holds_all_after(ring: uring_rs.Ring, pipe: Pipe) -> None:
     ring.prep_read(pipe.out, bytearray(1), user_data="read")
     ring.prep_nop("drain", flags=DRAIN)
     ring.prep_nop("after")

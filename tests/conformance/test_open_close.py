@@ -188,9 +188,7 @@ def test_swallowed_success_is_closed(ring: uring_rs.Ring, path: Path, pipe: Pipe
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_unread_results_are_closed_with_the_ring(
-    shared: bool, path: Path, tmp_path: Path
-) -> None:
+def test_unread_results_are_closed_with_the_ring(shared: bool, path: Path, tmp_path: Path) -> None:
     before = set(os.listdir("/proc/self/fd"))
     ring = uring_rs.Ring(4, shared=shared)
     for _ in range(3):

@@ -52,12 +52,12 @@ def test_ring_and_probe_agree(ring: uring_rs.Ring) -> None:
 def test_names_and_numbers(ring: uring_rs.Ring) -> None:
     for op in Op:
         assert ring.supports(op.name) is ring.supports(int(op)) is ring.supports(op)
-    assert ring.supports("NOP") is True
+    assert ring.supports("NOP") is ring.supports("IORING_OP_NOP") is True
     assert ring.supports(255) is False
 
 
 def test_operations_that_are_none(ring: uring_rs.Ring) -> None:
-    for name in ("", "IORING_OP_NOP", "nothing"):
+    for name in ("", "IORING_OP_", "nothing"):
         with pytest.raises(ValueError, match="no operation"):
             ring.supports(name)
     for number in (-1, 256):

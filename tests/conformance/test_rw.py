@@ -1,4 +1,4 @@
-"""READ, WRITE, READV, WRITEV: results, positions, and what is refused. Buffer types: test_buffers."""
+"""READ, WRITE, READV, WRITEV: results, positions, refusals. For buffer types see test_buffers."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ mod bench;
 mod enter;
 #[path = "faults/hostile.rs"]
 mod hostile;
+#[path = "faults/random.rs"]
+mod random;
 #[path = "faults/setup.rs"]
 mod setup;
 #[path = "faults/teardown.rs"]

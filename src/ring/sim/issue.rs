@@ -83,6 +83,8 @@ impl World {
     pub(super) fn worker_runs(&mut self, id: ReqId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.event = None;
+        // While it runs nothing finds it, least of all itself, if it is a cancellation.
+        request.state = State::Waiting;
         request.scribble_again(3);
         let scribbles = !request.scribble.is_empty();
         match self.attempt(id, Mode::Worker) {

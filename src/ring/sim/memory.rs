@@ -30,7 +30,7 @@ impl Region {
         let len = len.max(1).next_multiple_of(PAGE);
         let layout = Layout::from_size_align(len, PAGE)
             .unwrap_or_else(|_| panic!("a simulated region of {len} bytes"));
-        // SAFETY: the size is not zero.
+        // SAFETY: the size is not zero; freed only once nobody maps the region (I8).
         let Some(base) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             handle_alloc_error(layout)
         };
@@ -47,7 +47,7 @@ impl Region {
 
     fn at<T>(&self, offset: u32) -> NonNull<T> {
         debug_assert!(offset as usize + size_of::<T>() <= self.len());
-        // SAFETY: within the region, by the layout that `RingMemory::new` computed.
+        // SAFETY: within the region, by the layout that `RingMemory::new` computed (I8).
         unsafe { self.base.add(offset as usize) }.cast()
     }
 
@@ -59,14 +59,14 @@ impl Region {
 
     /// Nobody should look at it any more; whoever does shall notice.
     pub(super) fn retire(&mut self) {
-        // SAFETY: our own memory, of this size.
+        // SAFETY: our own memory, of this size, no longer mapped by anybody (I8).
         unsafe { self.base.as_ptr().write_bytes(RETIRED, self.len()) };
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout by `new`.
+        // SAFETY: allocated with this layout by `new`, freed once (I8).
         unsafe { dealloc(self.base.as_ptr(), self.layout) };
     }
 }
@@ -213,7 +213,7 @@ impl RingMemory {
         // SAFETY: the region holds this many entries of this size (I8).
         let entries =
             unsafe { Entries::<io_uring_cqe>::new(base, self.cq_entries - 1, self.cqe_shift) };
-        // SAFETY: the caller checked that the user's head has passed the place's last use.
+        // SAFETY: the caller checked that the user's head has passed the place's last use (I4).
         unsafe { entries.write(tail, cqe) };
         region.word(self.cq_off.tail).release(tail.wrapping_add(1));
     }

@@ -324,7 +324,7 @@ pub(super) unsafe fn copy_out(addr: u64, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 unsafe fn fill(segment: Segment, byte: u8) -> Result<(), Errno> {
-    // SAFETY: writable by the caller's contract.
+    // SAFETY: writable by the caller's contract (I2).
     unsafe { copy_out(segment.addr, &vec![byte; segment.len]) }
 }
 
@@ -335,7 +335,7 @@ unsafe fn fill(segment: Segment, byte: u8) -> Result<(), Errno> {
 pub(super) unsafe fn read_user<T: Copy>(addr: u64) -> Result<T, Errno> {
     check(addr, size_of::<T>())?;
     let from: *const T = addr as usize as *const _;
-    // SAFETY: readable by the caller's contract.
+    // SAFETY: readable by the caller's contract (I2).
     Ok(unsafe { from.read_unaligned() })
 }
 
@@ -346,7 +346,7 @@ pub(super) unsafe fn read_user<T: Copy>(addr: u64) -> Result<T, Errno> {
 pub(super) unsafe fn write_user<T: Copy>(addr: u64, value: T) -> Result<(), Errno> {
     check(addr, size_of::<T>())?;
     let to: *mut T = addr as usize as *mut _;
-    // SAFETY: writable by the caller's contract.
+    // SAFETY: writable by the caller's contract (I2).
     unsafe { to.write_unaligned(value) };
     Ok(())
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import warnings
 import weakref
 from collections import Counter
@@ -62,6 +63,7 @@ class Base(RuleBasedStateMachine):
             # No reference to this machine: that would be a cycle through the ring.
             trace=lambda event, info: log.append((event, info)),
         )
+        log.clear()
         self.watched.append(("ring", weakref.ref(self.ring)))
         self.full_raises = sq_full == "raise"
         self.model = Model(self.ring.sq_entries, shared)
@@ -240,6 +242,10 @@ class Base(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "model"):
             return
+        if sys.exc_info()[0] is not None:
+            # A rule failed, and that is what shall be told.
+            self.abandon()
+            return
         if not self.closed:
             self.end("close")
         self.check_bytes()
@@ -249,6 +255,15 @@ class Base(RuleBasedStateMachine):
         if any(ref() is not None for _, ref in self.watched):
             gc.collect()
         assert [name for name, ref in self.watched if ref() is not None] == []
+
+    def abandon(self) -> None:
+        with contextlib.suppress(Exception):
+            self.use_up_faults()
+        if self.ring is not None:
+            with contextlib.suppress(Exception):
+                self.ring.close(1.0)
+        with contextlib.suppress(Exception):
+            self.world.finish()
 
     def end(self, how: str) -> None:
         """End the ring in one of the ways there are, and look at what is left."""

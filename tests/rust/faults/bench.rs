@@ -183,27 +183,51 @@ impl Bench {
 
     /// Stage one request, making room for it as often as need be.
     pub fn put(&mut self, op: Op, flags: u8) -> u64 {
-        for _ in 0..200 {
+        self.try_put(op, flags).unwrap_or_else(|| panic!("no room for {op:?}"))
+    }
+
+    /// None if there is no room to be had: everything in flight waits for something.
+    pub fn try_put(&mut self, op: Op, flags: u8) -> Option<u64> {
+        for _ in 0..100 {
             match self.stage(op, flags) {
-                Ok(key) => return key,
-                Err(RingError::SqFull) => {
-                    let plan = self.ring.plan_room().expect("a chain that fits");
-                    self.carry_out(plan);
-                }
-                Err(RingError::InFlightFull { .. }) => {
-                    self.enter(1);
-                }
+                Ok(key) => return Some(key),
+                Err(RingError::SqFull) => match self.ring.plan_room() {
+                    Ok(plan) => _ = self.carry_out(plan),
+                    Err(RingError::ChainTooLong { .. }) => _ = self.enter(0),
+                    Err(error) => panic!("{error}"),
+                },
+                Err(RingError::InFlightFull { .. }) => _ = self.enter(1),
+                Err(RingError::ChainTooLong { .. }) => _ = self.enter(0),
                 Err(error) => panic!("{error}"),
             }
             self.reap();
         }
-        panic!("no room for {op:?}");
+        None
     }
 
     /// Submit what is staged and wait for `min` completions, once.
     pub fn enter(&mut self, min: u32) -> Option<Entered> {
-        let plan = self.ring.plan_submit(min).unwrap_or_else(|error| panic!("{error}"));
-        self.carry_out(plan)
+        let plan = match self.ring.plan_submit(min) {
+            // The rest of a chain does not fit in yet.
+            Err(RingError::SqFull) => self.ring.plan_room(),
+            plan => plan,
+        };
+        self.carry_out(plan.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Take back what is staged.
+    pub fn discard(&mut self) {
+        let mut back = Vec::new();
+        self.ring.discard(|index| back.push(index));
+        for index in back {
+            let slots = self.ring.slots().expect("an open ring");
+            let (key, payload) = (slots.key(index), slots.payload(index));
+            assert!(self.owed.remove(&key).is_some(), "key {key:#x} taken back, nobody owes it");
+            // SAFETY: reserved again, so the slot's memory is ours (I2).
+            unsafe { payload.write_bytes(0, 1) };
+            self.discarded.insert(key);
+            self.ring.free(index);
+        }
     }
 
     /// None if there is nothing to do, or if the kernel could not just now.

@@ -179,7 +179,7 @@ fn arguments_are_read_when_linux_reads_them() {
     let mut ring = Mini::new(&sim, 8, 0).expect("setup");
     let mut buf = [0u8; 4];
     let mut vector = iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: 4 };
-    // SAFETY: a header of zeroes is a valid empty one.
+    // SAFETY: a header of zeroes is a valid empty one (I2).
     let mut header: msghdr = unsafe { std::mem::zeroed() };
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;

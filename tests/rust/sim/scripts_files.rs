@@ -158,7 +158,7 @@ fn sockets_send_receive_and_end() {
         notes.unordered("came", &ring.finish(2));
         notes.note(format!("{buf:?}"));
         let mut vector = iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: 4 };
-        // SAFETY: a header of zeroes is a valid empty one.
+        // SAFETY: a header of zeroes is a valid empty one (I2).
         let mut header: msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut vector;
         header.msg_iovlen = 1;

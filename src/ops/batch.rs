@@ -1,0 +1,128 @@
+//! Many operations of one kind, described by columns: one submission entry per row.
+
+use crate::ops::{entry, CURRENT_POSITION};
+use crate::sys::abi::io_uring_sqe;
+use crate::sys::consts::*;
+
+/// One value for all rows, or one for each.
+#[derive(Clone, Debug)]
+pub enum Column<T> {
+    /// The same everywhere.
+    Same(T),
+    /// Row by row.
+    Each(Vec<T>),
+}
+
+impl<T: Copy> Column<T> {
+    /// The value of a row.
+    #[inline(always)]
+    pub fn at(&self, row: u32) -> T {
+        match self {
+            Column::Same(value) => *value,
+            Column::Each(values) => values[row as usize],
+        }
+    }
+
+    /// How many rows it has; None for any number.
+    pub fn rows(&self) -> Option<usize> {
+        match self {
+            Column::Same(_) => None,
+            Column::Each(values) => Some(values.len()),
+        }
+    }
+}
+
+/// Where the rows' memory is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// One buffer, cut into equal pieces.
+    Pieces {
+        /// Address of the first.
+        base: u64,
+        /// From one to the next.
+        stride: u64,
+    },
+    /// A buffer for each row.
+    Each(Vec<u64>),
+}
+
+/// Which operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Nothing.
+    Nop,
+    /// Read into the rows' memory.
+    Read,
+    /// Write from the rows' memory.
+    Write,
+}
+
+/// All rows of a batch.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The operation.
+    pub what: What,
+    /// How many rows.
+    pub count: u32,
+    /// Files.
+    pub fds: Column<i32>,
+    /// Offsets in the files; -1 is a file's own position.
+    pub offsets: Column<i64>,
+    /// Bytes to transfer.
+    pub lengths: Column<u32>,
+    /// Memory.
+    pub place: Place,
+    /// The registered buffer that the memory lies in.
+    pub buf_index: Option<u16>,
+    /// IOSQE_* flags of every row.
+    pub flags: u8,
+}
+
+impl Rows {
+    /// `count` rows that do nothing.
+    pub fn nops(count: u32, flags: u8) -> Self {
+        Rows {
+            what: What::Nop,
+            count,
+            fds: Column::Same(-1),
+            offsets: Column::Same(0),
+            lengths: Column::Same(0),
+            place: Place::Pieces { base: 0, stride: 0 },
+            buf_index: None,
+            flags,
+        }
+    }
+
+    /// The entry of one row, but for its `user_data`.
+    #[inline(always)]
+    pub fn entry(&self, row: u32) -> io_uring_sqe {
+        let opcode = match (self.what, self.buf_index) {
+            (What::Nop, _) => return io_uring_sqe { flags: self.flags, ..entry(IORING_OP_NOP, -1) },
+            (What::Read, None) => IORING_OP_READ,
+            (What::Read, Some(_)) => IORING_OP_READ_FIXED,
+            (What::Write, None) => IORING_OP_WRITE,
+            (What::Write, Some(_)) => IORING_OP_WRITE_FIXED,
+        };
+        let addr = match &self.place {
+            Place::Pieces { base, stride } => base + stride * u64::from(row),
+            Place::Each(addresses) => addresses[row as usize],
+        };
+        let offset = self.offsets.at(row);
+        io_uring_sqe {
+            flags: self.flags,
+            addr,
+            len: self.lengths.at(row),
+            off: if offset < 0 { CURRENT_POSITION } else { offset as u64 },
+            buf_index: self.buf_index.unwrap_or(0),
+            ..entry(opcode, self.fds.at(row))
+        }
+    }
+
+    /// Bytes all rows together transfer.
+    pub fn bytes(&self) -> u64 {
+        match &self.lengths {
+            Column::Same(len) => u64::from(*len) * u64::from(self.count),
+            Column::Each(lengths) => lengths.iter().map(|len| u64::from(*len)).sum(),
+        }
+    }
+}

@@ -119,6 +119,12 @@ impl PyRing {
 
     /// A shared ring's waiters must come out of the kernel before anything is taken down.
     fn send_others_away(&self, py: Python<'_>) -> PyResult<()> {
+        let cell = &self.cell;
+        if py.detach(|| cell.wait_until_left(Duration::ZERO)) {
+            // Nobody is there, and nobody gets there any more. A poke would only send what is
+            // published on its way, and perhaps stay behind in a worker itself.
+            return Ok(());
+        }
         let mut pokes = 1;
         loop {
             let plan = {
@@ -138,7 +144,6 @@ impl PyRing {
                 let poked = py.detach(|| plan.run(kernel, Some(0), 0));
                 poked.map_err(|error| self.error(py, &error))?;
             }
-            let cell = &self.cell;
             if py.detach(|| cell.wait_until_left(NAP)) {
                 return Ok(());
             }
@@ -220,6 +225,7 @@ impl PyRing {
         let mut back = Vec::new();
         let count = self.hold(py)?.core.discard(|index| back.push(index));
         self.release_slots(py, &back)?;
+        self.let_owners_go(py)?;
         Ok(count)
     }
 
@@ -421,7 +427,7 @@ pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> boo
 fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<u32>) {
     let Ok(Some(mut state)) = cell.hold() else { return };
     let kernel = state.core.kernel().clone();
-    while let Some(event) = state.core.next_event() {
+    while let Some(event) = state.next_event() {
         let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
         if event.res >= 0 && opcode::info(op).is_some_and(|info| info.makes_fd()) {
             // SAFETY: a descriptor that nobody was or will be told of (I10).
@@ -439,5 +445,13 @@ fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<
         if let Ok(Some(mut state)) = cell.hold() {
             state.core.free(index);
         }
+    }
+    loop {
+        let owner = match cell.hold() {
+            Ok(Some(mut state)) => state.next_released(),
+            _ => None,
+        };
+        let Some(mut owner) = owner else { return };
+        owner.release(py);
     }
 }

@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod mapping;
 pub mod params;
 pub mod probe;
+mod ringfd;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod slots;
@@ -67,10 +68,19 @@ pub struct Event {
     pub skip: bool,
 }
 
+/// A ring entered so often is worth the two system calls that registering its descriptor costs.
+const ENTERS_TO_REGISTER: u32 = 16;
+
 /// A ring of one kernel `K`, whose requests each keep a `P` alive.
 pub struct Ring<K: Kernel, P: Zeroed> {
     kernel: K,
     fd: i32,
+    /// What enter is given: the descriptor, or its index in the owner thread's table.
+    enter_fd: i32,
+    /// The thread in whose table it is registered; 0 for none.
+    registered_by: usize,
+    /// After so many more enters the descriptor is registered; 0 for never (again).
+    enters_to_register: u32,
     params: io_uring_params,
     maps: Option<Maps>,
     sq: Sq,
@@ -107,6 +117,9 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok(Ring {
             kernel,
             fd,
+            enter_fd: fd,
+            registered_by: 0,
+            enters_to_register: if config.shared { 0 } else { ENTERS_TO_REGISTER },
             maps: Some(maps),
             sq,
             cq,

@@ -140,6 +140,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         }
         if self.phase != Phase::Closed {
             self.phase = Phase::Closed;
+            self.unregister_fd();
             self.detach_queues();
             if let Some(maps) = self.maps.take() {
                 // SAFETY: no slot is live and the queues over the maps are gone (I8).

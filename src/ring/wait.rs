@@ -17,8 +17,10 @@ use crate::sys::Errno;
 /// One call of io_uring_enter(2), decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnterPlan {
-    /// The ring's descriptor.
+    /// The ring's descriptor, or its index in the table of the owner's thread.
     pub fd: i32,
+    /// Which of the two.
+    pub registered: bool,
     /// Entries to take.
     pub to_submit: u32,
     /// Completions to wait for, counting those already in the queue.
@@ -88,11 +90,11 @@ impl EnterPlan {
         arg: *const c_void,
         size: usize,
     ) -> Result<u32, Errno> {
+        let index = if self.registered { IORING_ENTER_REGISTERED_RING } else { 0 };
+        let flags = self.flags | extra | index;
         // SAFETY: every published entry's memory is held by its slot (I2); `arg` lives in the
         // caller's frame.
-        unsafe {
-            kernel.enter(self.fd, self.to_submit, self.min_complete, self.flags | extra, arg, size)
-        }
+        unsafe { kernel.enter(self.fd, self.to_submit, self.min_complete, flags, arg, size) }
     }
 }
 
@@ -172,11 +174,18 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 
     fn bare_plan(&self) -> EnterPlan {
-        EnterPlan { fd: self.fd, to_submit: 0, min_complete: 0, flags: 0 }
+        let registered = self.registered_by != 0;
+        EnterPlan { fd: self.enter_fd, registered, to_submit: 0, min_complete: 0, flags: 0 }
     }
 
     #[inline]
     fn plan(&mut self, pending: u32, min_complete: u32) -> Option<EnterPlan> {
+        if self.enters_to_register > 0 {
+            self.enters_to_register -= 1;
+            if self.enters_to_register == 0 {
+                self.register_fd();
+            }
+        }
         let mut plan = self.bare_plan();
         plan.min_complete = min_complete;
         if self.is_sqpoll() {
@@ -211,6 +220,6 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         flags: u32,
     ) -> Result<EnterPlan, RingError> {
         self.publish()?;
-        Ok(EnterPlan { fd: self.fd, to_submit, min_complete, flags })
+        Ok(EnterPlan { to_submit, min_complete, flags, ..self.bare_plan() })
     }
 }

@@ -171,6 +171,11 @@ class Model:
             # Another thread's entry must not become part of the chain.
             self.queue[-1].cut = True
 
+    def fits(self) -> bool:
+        """Whether all of the queue can be shown at once. A shared ring keeps an unfinished chain
+        apart, and does not let it in by halves."""
+        return len(self.queue) <= self.entries
+
     def open_chain(self) -> int:
         """How many entries at the end of the queue are an unfinished chain that stays behind when
         the library makes room."""
@@ -186,6 +191,7 @@ class Model:
         entries it took."""
         if to_submit == 0:
             return 0
+        room |= not self.fits()
         behind = self.open_chain() if room else 0
         assert to_submit == len(self.queue) - behind, "an entry was forgotten, or shown too early"
         if not room:

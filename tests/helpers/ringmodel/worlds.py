@@ -125,7 +125,7 @@ class SimWorld:
         """Close what is left. Nothing may be left then, and nothing forbidden have been done."""
         for fd in list(self.fds):
             self.close(fd)
-        assert self.kernel.violations == []
+        assert not self.kernel.violations, self.kernel.violations
         assert self.kernel.in_flight == 0
         assert self.kernel.live_maps == 0
         assert self.kernel.open_fds == []

@@ -15,7 +15,7 @@ use crate::py::columns;
 use crate::py::keep::{Access, Keep};
 use crate::py::ring::PyRing;
 use crate::ring::access::Hold;
-use crate::ring::batches::{BatchCqe, Sink, ELEMENTS_MAX};
+use crate::ring::batches::{BatchCqe, Sink, BATCHES_MAX, ELEMENTS_MAX};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::wait::{EnterPlan, Entered};
@@ -80,14 +80,17 @@ impl Run<'_> {
         if self.next == rows.count && in_flight == 0 {
             return Ok(None);
         }
-        // Wait until there is room for a good part of a stride again, or at the end for all.
-        let full = self.next == rows.count || in_flight >= self.depth;
-        let some = if self.next == rows.count { in_flight } else { (self.depth / 8).max(1) };
-        let min = if may_wait && full { some.min(in_flight) } else { 0 };
-        let mut plan = match state.core.plan_submit(min)? {
-            Some(plan) => plan,
-            None => state.core.plan_nothing(),
+        // Wait until there is room for a good part of a stride again, or at the end for all; if
+        // others have filled the ring, for any of theirs.
+        let all = self.next == rows.count;
+        let full = all || in_flight >= self.depth || state.core.live() >= self.ring.params.cq_entries;
+        let some = if all { in_flight } else { (self.depth / 8).clamp(1, in_flight.max(1)) };
+        let plan = match state.core.plan_submit(if may_wait && full { some } else { 0 }) {
+            // No place for this thread's open chain behind the rows: it goes the next time.
+            Err(RingError::SqFull) => state.core.plan_room(),
+            plan => plan,
         };
+        let mut plan = plan?.unwrap_or_else(|| state.core.plan_nothing());
         plan.flags |= IORING_ENTER_GETEVENTS;
         self.ring.cell.entering();
         Ok(Some((plan, full)))
@@ -128,21 +131,43 @@ impl Run<'_> {
 
 impl PyRing {
     /// Begin a batch: its rows' memory is held by `owner` until the last has ended.
-    fn begin_batch(&self, py: Python<'_>, count: u32, sink: Sink, mut owner: Box<Keep>) -> PyResult<u16> {
-        let refused = {
-            let mut state = self.hold(py)?;
-            if state.core.phase() != Phase::Open {
-                self.error(py, &RingError::Closed)
-            } else if let Some(id) = state.core.batches().begin(count, sink) {
-                state.adopt(id, owner);
-                return Ok(id);
-            } else {
-                PyValueError::new_err("too many batches are in flight on this ring")
-            }
-        };
-        // Let go of with no lock held.
-        owner.release(py);
-        Err(refused)
+    fn begin_batch(
+        &self,
+        py: Python<'_>,
+        count: u32,
+        sink: Sink,
+        owner: Box<Keep>,
+    ) -> PyResult<u16> {
+        let mut owner = Some(owner);
+        let mut begun = self.try_begin(py, count, sink, &mut owner);
+        if let Ok(None) = begun {
+            // Batches may have ended without anybody having looked.
+            let room = self.room_after_submit(py);
+            begun = room.and_then(|_| self.try_begin(py, count, sink, &mut owner));
+        }
+        if let Some(mut owner) = owner {
+            // Let go of with no lock held.
+            owner.release(py);
+        }
+        let max = BATCHES_MAX as u32;
+        begun?.ok_or_else(|| self.error(py, &RingError::BatchesFull { max }))
+    }
+
+    /// Begin a batch, with the owner taken over. None when there are too many batches.
+    fn try_begin(
+        &self,
+        py: Python<'_>,
+        count: u32,
+        sink: Sink,
+        owner: &mut Option<Box<Keep>>,
+    ) -> PyResult<Option<u16>> {
+        self.check_open(py)?;
+        let mut state = self.hold(py)?;
+        let begun = state.core.batches().begin(count, sink);
+        if let (Some(id), Some(owner)) = (begun, owner.take_if(|_| begun.is_some())) {
+            state.adopt(id, owner);
+        }
+        Ok(begun)
     }
 
     /// Stage all rows, submitting as room is needed.
@@ -241,9 +266,9 @@ impl PyRing {
                 Pause::WouldWait => {}
             }
             let until = self.kernel.now_ns().saturating_add(ROUND_NS);
-            self.cell.set_away(true);
+            self.cell.go_away();
             pause = py.detach(|| run.go_on(true, until));
-            self.cell.set_away(false);
+            self.cell.back();
         }
     }
 

@@ -286,6 +286,12 @@ impl PyRing {
             // SAFETY: as above.
             unsafe { self.cell.hold_last() }.core.free(index);
         }
+        loop {
+            // SAFETY: as above; let go of before what it gave is released (I6).
+            let owner = unsafe { self.cell.hold_last() }.next_released();
+            let Some(mut owner) = owner else { break };
+            owner.release(py);
+        }
         // SAFETY: as above.
         let mut state = unsafe { self.cell.hold_last() };
         if state.core.phase() != Phase::Closed {

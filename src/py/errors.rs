@@ -60,7 +60,7 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
         }
         RingError::Sys(_, errno) => make(py, "UringError", Some(errno.0), &text),
         RingError::Unsupported { what, since } => unsupported(py, what, *since, &text),
-        RingError::SqFull | RingError::InFlightFull { .. } => {
+        RingError::SqFull | RingError::InFlightFull { .. } | RingError::BatchesFull { .. } => {
             make(py, "SubmissionQueueFull", Some(Errno::EBUSY.0), &text)
         }
         RingError::Closed => make(py, "RingClosed", None, &text),

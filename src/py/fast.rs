@@ -20,7 +20,7 @@ use crate::ops::file::{self, RwOptions};
 use crate::py::keep::Access;
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
-use crate::py::submit::Common;
+use crate::py::submit::{Common, Want};
 use crate::py::{build, convert};
 
 type Object = *mut ffi::PyObject;
@@ -316,7 +316,7 @@ unsafe extern "C" fn submit(
         answer(slf, 4, (args, count, names), |py, ring, call| {
             let [wait] = call.sort([Some(WAIT)], 1)?;
             let wait = u32::try_from(optional_int(wait, 0)?).ok()?;
-            let taken = ring.submit_and_wait(py, wait, None);
+            let taken = ring.submit_and_wait(py, Want::Any(wait), None);
             Some(taken.and_then(|count| {
                 // SAFETY: attached; a new reference, or null with an exception set.
                 let count = ffi::PyLong_FromUnsignedLong(count.into());

@@ -14,6 +14,7 @@ use crate::py::kernel::AnyKernel;
 use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
+use crate::py::submit::Want;
 use crate::py::wake::Wake;
 use crate::py::{errors, gc, registry, request, trace, Core};
 use crate::ring::access::{Hold, RingCell};
@@ -273,7 +274,8 @@ impl PyRing {
         Ok(if state.core.phase() == Phase::Open { state.core.pending() } else { 0 })
     }
 
-    /// Completions that can be had without blocking.
+    /// Completions that can be had without blocking: by iteration, or those of batches by
+    /// reap_into.
     #[getter]
     fn cq_ready(&self, py: Python<'_>) -> PyResult<usize> {
         if self.hold(py)?.core.phase() == Phase::Open {
@@ -283,7 +285,7 @@ impl PyRing {
                 self.harvest(py)?;
             }
         }
-        Ok(self.hold(py)?.have())
+        Ok(self.hold(py)?.have_any())
     }
 
     /// Requests staged or with the kernel.
@@ -339,7 +341,7 @@ impl PyRing {
     /// Submit what is staged, and wait for completions.
     ///
     /// Args:
-    ///     wait: return once so many completions can be had.
+    ///     wait: return once so many completions can be had, those of batches included.
     ///     timeout: seconds to wait at most; with fewer completions the call just returns.
     ///
     /// Returns: how many requests the kernel took.
@@ -352,7 +354,7 @@ impl PyRing {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u32> {
         self.check_open(py)?;
-        self.submit_and_wait(py, wait, patience(timeout)?)
+        self.submit_and_wait(py, Want::Any(wait), patience(timeout)?)
     }
 
     /// Submit what is staged, and wait until `min` completions can be had, the time is up, or
@@ -367,8 +369,8 @@ impl PyRing {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         self.check_open(py)?;
-        self.submit_and_wait(py, min, patience(timeout)?)?;
-        Ok(self.hold(py)?.have())
+        self.submit_and_wait(py, Want::Any(min), patience(timeout)?)?;
+        Ok(self.hold(py)?.have_any())
     }
 
     /// Submit what is staged, wait for one completion and take it.
@@ -378,7 +380,7 @@ impl PyRing {
     #[pyo3(signature = (timeout = None))]
     fn wait_cqe(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         self.check_open(py)?;
-        self.submit_and_wait(py, 1, patience(timeout)?)?;
+        self.submit_and_wait(py, Want::Single(1), patience(timeout)?)?;
         self.next_ready(py)?.ok_or_else(|| PyTimeoutError::new_err("no completion in time"))
     }
 
@@ -392,7 +394,7 @@ impl PyRing {
     ) -> PyResult<Bound<'py, Self>> {
         let (py, ring) = (slf.py(), slf.get());
         ring.check_open(py)?;
-        ring.submit_and_wait(py, min, patience(timeout)?)?;
+        ring.submit_and_wait(py, Want::Single(min), patience(timeout)?)?;
         Ok(slf)
     }
 
@@ -526,7 +528,7 @@ impl PyRing {
             "<Ring entries={} {what} in_flight={} ready={}>",
             self.params.sq_entries,
             state.core.live(),
-            state.have()
+            state.have_any()
         )
     }
 

@@ -130,10 +130,16 @@ impl State {
         State { core, ready: VecDeque::new(), peeked: VecDeque::new(), staged_bytes: 0, stash: VecDeque::new(), owners: Vec::new() }
     }
 
-    /// Completions that can be handed out without looking at the ring.
+    /// Completions of single requests that can be handed out without looking at the ring.
     #[inline(always)]
     pub(crate) fn have(&self) -> usize {
         self.ready.len() + self.peeked.len()
+    }
+
+    /// The same with those of batches, which `reap_into` hands out.
+    #[inline(always)]
+    pub(crate) fn have_any(&mut self) -> usize {
+        self.have() + self.core.batches().done_count()
     }
 
     /// Take events off the ring with the interpreter away: those of batches need nothing more,

@@ -28,6 +28,34 @@ pub(crate) struct Common<'a, 'py> {
     pub(crate) personality: u16,
 }
 
+/// How many completions to wait for.
+#[derive(Clone, Copy)]
+pub(crate) enum Want {
+    /// Of any kind: iteration or `reap_into` hands them out.
+    Any(u32),
+    /// Of single requests, which iteration hands out.
+    Single(u32),
+}
+
+impl Want {
+    #[inline(always)]
+    fn count(self) -> u32 {
+        match self {
+            Want::Any(count) | Want::Single(count) => count,
+        }
+    }
+
+    /// How many of them are lacking.
+    #[inline(always)]
+    fn lacking(self, state: &mut State) -> u32 {
+        let have = match self {
+            Want::Any(_) => state.have_any(),
+            Want::Single(_) => state.have(),
+        };
+        self.count().saturating_sub(have.min(u32::MAX as usize) as u32)
+    }
+}
+
 /// What one round of a submit-and-wait has to do.
 struct Round {
     plan: Option<EnterPlan>,
@@ -159,16 +187,16 @@ impl PyRing {
 
     /// The submission queue is full: submit, leaving an open chain behind.
     #[cold]
-    pub(crate) fn make_room(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn make_room(&self, py: Python<'_>) -> PyResult<u32> {
         self.submit_without_waiting(py, |state| state.core.plan_room())
     }
 
-    /// Enter the kernel once, for what `plan` says.
+    /// Enter the kernel once, for what `plan` says. Returns how many entries the kernel took.
     fn submit_without_waiting(
         &self,
         py: Python<'_>,
         plan: impl FnOnce(&mut State) -> Result<Option<EnterPlan>, RingError>,
-    ) -> PyResult<()> {
+    ) -> PyResult<u32> {
         let planned = {
             let mut state = self.hold(py)?;
             state.staged_bytes = 0;
@@ -178,15 +206,17 @@ impl PyRing {
             }
             planned
         };
-        let Some(plan) = planned.map_err(|error| self.error(py, &error))? else { return Ok(()) };
+        let Some(plan) = planned.map_err(|error| self.error(py, &error))? else { return Ok(0) };
         let entered = self.run(py, plan, None, true)?;
         if plan.may_block() || entered == Entered::Interrupted {
             py.check_signals()?;
         }
         match entered {
-            Entered::Busy => self.harvest(py),
-            _ => Ok(()),
+            Entered::Took(count) => return Ok(if self.sqpoll { 0 } else { count }),
+            Entered::Busy => self.harvest(py)?,
+            _ => {}
         }
+        Ok(0)
     }
 
     /// Enter the kernel as planned. The caller announced it with `entering`.
@@ -216,13 +246,13 @@ impl PyRing {
     pub(crate) fn submit_and_wait(
         &self,
         py: Python<'_>,
-        want: u32,
+        want: Want,
         timeout_ns: Option<u64>,
     ) -> PyResult<u32> {
         let deadline = timeout_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
         let mut taken = 0;
         loop {
-            if want > 0 {
+            if want.count() > 0 {
                 self.harvest(py)?;
             }
             let Round { plan, detach, lacking } = self.round(py, want, &mut taken)?;
@@ -257,15 +287,15 @@ impl PyRing {
 
     /// Plan one round: submit first; wait, in a later round, for what is still lacking.
     #[inline(always)]
-    fn round(&self, py: Python<'_>, want: u32, taken: &mut u32) -> PyResult<Round> {
+    fn round(&self, py: Python<'_>, want: Want, taken: &mut u32) -> PyResult<Round> {
         loop {
             let mut state = self.hold(py)?;
             if state.core.phase() != Phase::Open {
                 drop(state);
                 return Err(self.error(py, &RingError::Closed));
             }
-            let mut lacking = want.saturating_sub(state.have().min(u32::MAX as usize) as u32);
-            if want > 0 && (state.core.take_woken() | self.wake.take_early()) {
+            let mut lacking = want.lacking(&mut state);
+            if want.count() > 0 && (state.core.take_woken() | self.wake.take_early()) {
                 self.wake.arrived();
                 lacking = 0;
             }
@@ -288,7 +318,7 @@ impl PyRing {
                 }
                 Err(RingError::SqFull) => {
                     drop(state);
-                    self.make_room(py)?;
+                    *taken += self.make_room(py)?;
                 }
                 Err(error) => {
                     drop(state);

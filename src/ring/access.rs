@@ -35,8 +35,9 @@ pub struct RingCell<T: Owned> {
     generation: u32,
     /// Somebody holds the ring; makes a forgotten release or a re-entry visible.
     busy: AtomicBool,
-    /// Its user may take it without the interpreter (a bulk run): nobody else may look.
-    away: AtomicBool,
+    /// How many of its users may take it without the interpreter (bulk runs): while there are any,
+    /// nobody else may look.
+    away: AtomicU32,
     lock: Mutex<()>,
     /// Threads between a plan and the end of its run, who rely on the descriptor staying open.
     entering: AtomicU32,
@@ -65,7 +66,7 @@ impl<T: Owned> RingCell<T> {
             closer: AtomicUsize::new(NOBODY),
             generation: fork::generation(),
             busy: AtomicBool::new(false),
-            away: AtomicBool::new(false),
+            away: AtomicU32::new(0),
             lock: Mutex::new(()),
             entering: AtomicU32::new(0),
             left: Condvar::new(),
@@ -188,10 +189,15 @@ impl<T: Owned> RingCell<T> {
         enabled
     }
 
-    /// Say whether the ring may be taken without the interpreter from now on. Call attached, so
-    /// that whoever relies on [`RingCell::peek`] sees it in time.
-    pub fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::Release);
+    /// From now on the calling thread may take the ring without the interpreter. Call attached, so
+    /// that whoever relies on [`RingCell::peek`] sees it in time; matched by [`RingCell::back`].
+    pub fn go_away(&self) {
+        self.away.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The calling thread has the interpreter again.
+    pub fn back(&self) {
+        self.away.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Announce that the calling thread is about to enter the kernel with a plan. Call while
@@ -242,7 +248,7 @@ impl<T: Owned> RingCell<T> {
     /// The caller must know that no thread takes the ring meanwhile: every taker needs the
     /// interpreter lock that the caller has, or is stopped (a collector's traversal).
     pub unsafe fn peek(&self) -> Option<&T> {
-        let taken = self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Relaxed);
+        let taken = self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Acquire) > 0;
         // SAFETY: not held, and nobody can take it meanwhile by the caller's contract (I9).
         (!taken).then(|| unsafe { &*self.ring.get() })
     }

@@ -14,14 +14,15 @@ use crate::sys::consts::IORING_CQE_F_MORE;
 
 /// The most elements a batch can have.
 pub const ELEMENTS_MAX: u32 = 1 << 24;
-const BATCHES_MAX: usize = 1 << 12;
+/// The most batches of one ring at a time.
+pub const BATCHES_MAX: usize = 1 << 12;
 const GENERATION_MASK: u32 = (1 << 20) - 1;
 
 /// One completion of a batch, as it is shown: 16 bytes, the layout of `CQE_DTYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BatchCqe {
-    /// The batch's first tag plus the element's number.
+    /// The batch's first tag plus the element's number, modulo 2^64.
     pub tag: u64,
     /// The result: negative is an errno.
     pub res: i32,
@@ -151,7 +152,8 @@ impl Batches {
         let Some((id, element)) = self.find(key) else { return false };
         match self.batches[usize::from(id)].sink {
             Sink::Queue(tag) => {
-                self.done.push_back(BatchCqe { tag: tag + u64::from(element), res, flags });
+                let tag = tag.wrapping_add(u64::from(element));
+                self.done.push_back(BatchCqe { tag, res, flags });
             }
             // SAFETY: `element` is below the batch's count, for which the array has room, and the
             // batch's owner keeps it until the batch has ended (I2).
@@ -179,6 +181,12 @@ impl Batches {
     /// Elements of one batch staged or with the kernel.
     pub fn in_flight_of(&self, id: u16) -> u32 {
         self.batches[usize::from(id)].in_flight
+    }
+
+    /// How many completions were taken off the ring and not yet handed out.
+    #[inline(always)]
+    pub fn done_count(&self) -> usize {
+        self.done.len()
     }
 
     /// Completions taken off the ring and not yet handed out.

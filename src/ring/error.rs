@@ -62,6 +62,11 @@ pub enum RingError {
         /// The bound.
         max: u32,
     },
+    /// As many batches unfinished as there can be.
+    BatchesFull {
+        /// The bound.
+        max: u32,
+    },
     /// A chain of links that the submission queue cannot hold.
     ChainTooLong {
         /// Entries of the submission queue.
@@ -96,6 +101,9 @@ impl fmt::Display for RingError {
                 "{max} requests are in flight, as many as the completion queue holds: \
                  wait for some, or make the ring with more cq_entries"
             ),
+            RingError::BatchesFull { max } => {
+                write!(f, "{max} batches are in flight, as many as a ring can have: wait for some")
+            }
             RingError::ChainTooLong { max } => write!(
                 f,
                 "a chain of linked requests must fit into the submission queue ({max} entries)"

@@ -291,8 +291,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok(key)
     }
 
-    /// Stage elements `todo` of batch `id`, as many as there is room for with at most `depth`
-    /// requests in flight; `entry` makes each. Returns the first that was not staged.
+    /// Stage elements `todo` of batch `id`, as many as there is room for with at most `depth` of
+    /// the batch in flight; `entry` makes each. Returns the first that was not staged.
     pub fn stage_batch(
         &mut self,
         id: u16,
@@ -303,8 +303,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         if self.phase() != Phase::Open {
             return Err(RingError::Closed);
         }
-        let in_flight = self.live();
-        let bound = depth.min(self.params.cq_entries).saturating_sub(in_flight);
+        // What else is in flight takes from the ring's room, not from the batch's depth: a batch
+        // could not go on beside as many requests that never end.
+        let own = depth.saturating_sub(self.batches.in_flight_of(id));
+        let bound = self.params.cq_entries.saturating_sub(self.live()).min(own);
         let count = (todo.end - todo.start).min(bound).min(self.sq.space());
         let end = todo.start + count;
         if count > 0 {

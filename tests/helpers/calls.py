@@ -26,9 +26,7 @@ STANDING = (
 )
 
 
-def _preps(
-    other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int
-) -> dict[str, Call]:
+def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict[str, Call]:
     """One call of each builder with arguments that an open ring would take."""
     buf = bytearray(8)
     request = other.prep_nop()

@@ -270,7 +270,8 @@ class Base(RuleBasedStateMachine):
 
     def end(self, how: str) -> None:
         """End the ring in one of the ways there are, and look at what is left."""
-        if how in ("drop", "collect"):
+        if how in ("drop", "collect") or self.model.planned:
+            # What was planned for a request must not happen to a cancellation of the ring's own.
             self.use_up_faults()
         for req in self.model.live.values():
             req.cancelled = True

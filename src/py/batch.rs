@@ -142,8 +142,11 @@ impl PyRing {
         let mut begun = self.try_begin(py, count, sink, &mut owner);
         if let Ok(None) = begun {
             // Batches may have ended without anybody having looked.
-            let room = self.room_after_submit(py);
-            begun = room.and_then(|_| self.try_begin(py, count, sink, &mut owner));
+            let looked = match self.full_raises {
+                true => self.harvest(py),
+                false => self.room_after_submit(py).map(drop),
+            };
+            begun = looked.and_then(|()| self.try_begin(py, count, sink, &mut owner));
         }
         if let Some(mut owner) = owner {
             // Let go of with no lock held.
@@ -164,8 +167,10 @@ impl PyRing {
         self.check_open(py)?;
         let mut state = self.hold(py)?;
         let begun = state.core.batches().begin(count, sink);
-        if let (Some(id), Some(owner)) = (begun, owner.take_if(|_| begun.is_some())) {
-            state.adopt(id, owner);
+        if let Some(id) = begun {
+            if let Some(owner) = owner.take() {
+                state.adopt(id, owner);
+            }
         }
         Ok(begun)
     }
@@ -359,6 +364,12 @@ pub(crate) fn results_array(
     count: u32,
 ) -> PyResult<NonNull<i32>> {
     let memory = owner.export(results, Access::Destination)?;
+    let size = owner.item_size();
+    if !matches!(size, 1 | 4) {
+        return Err(PyBufferError::new_err(format!(
+            "results must be an array of 32-bit ints or of bytes, not of {size}-byte items"
+        )));
+    }
     if memory.len < count as usize * size_of::<i32>() {
         return Err(PyBufferError::new_err(format!(
             "results must have room for {count} 32-bit ints ({} bytes), not {} bytes",

@@ -32,23 +32,12 @@ const EXIT_PATIENCE_NS: u64 = 1_000_000_000;
 impl PyRing {
     /// Close within `patience_ns`; for ever if None.
     pub(crate) fn close_ring(&self, py: Python<'_>, patience_ns: Option<u64>) -> PyResult<()> {
-        let fd = self.close_untold(py, patience_ns)?;
-        if let (Some(fd), Some(callback)) = (fd, &self.trace) {
-            trace::life(py, callback, "close", fd);
-        }
-        Ok(())
-    }
-
-    /// The same without a word to the trace callable: a ring that is being destroyed may be part of
-    /// a cycle that the collector has cleared, and calling a function it has cleared is a crash.
-    /// Some of the ring's descriptor if it is closed now and was not before.
-    fn close_untold(&self, py: Python<'_>, patience_ns: Option<u64>) -> PyResult<Option<i32>> {
         if !self.cell.same_process() {
-            return Ok(None);
+            return Ok(());
         }
         self.inherit(py)?;
         let deadline = patience_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
-        let Some(outermost) = self.turn_to_close(py, deadline)? else { return Ok(None) };
+        let Some(outermost) = self.turn_to_close(py, deadline)? else { return Ok(()) };
         let closed = self.close_alone(py, deadline);
         if outermost {
             self.cell.end_close();
@@ -85,22 +74,25 @@ impl PyRing {
         }
     }
 
-    fn close_alone(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<Option<i32>> {
+    fn close_alone(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<()> {
         self.refuse(py)?;
         let done = self.drain(py, deadline)?;
         if done {
             let fd = self.hold(py)?.core.fd();
             if fd < 0 {
                 // Closed by what ran while memory was released.
-                return Ok(None);
+                return Ok(());
             }
             // Nobody may ring a bell whose number could soon be another file's.
             self.wake.mute();
             self.hold(py)?.core.finish_close();
-            return Ok(Some(fd));
+            if let Some(callback) = &self.trace {
+                trace::life(py, callback, "close", fd);
+            }
+        } else {
+            self.abandon_in_flight(py)?;
         }
-        self.abandon_in_flight(py)?;
-        Ok(None)
+        Ok(())
     }
 
     /// Steps 1 and 2: no new work, and what is staged is taken back.
@@ -273,7 +265,7 @@ impl PyRing {
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
         if (self.cell.mine() || self.cell.inherit()) && !ending {
-            if let Err(error) = self.close_untold(py, Some(patience_ns)) {
+            if let Err(error) = self.close_ring(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
             }
         }
@@ -327,9 +319,13 @@ unsafe fn drop_unread(py: Python<'_>, cell: &RingCell<State>) {
         let kernel = state.core.kernel().clone();
         let shown = state.peeked.pop_front();
         let unread = state.ready.pop_front();
+        let owner = state.next_released();
         drop(state);
-        if shown.is_none() && unread.is_none() {
+        if shown.is_none() && unread.is_none() && owner.is_none() {
             return;
+        }
+        if let Some(mut owner) = owner {
+            owner.release(py);
         }
         if let Some(unread) = unread {
             unread.discard(py, &kernel);
@@ -344,6 +340,9 @@ impl Drop for PyRing {
         // through the frame that held the ring, which warnings and closing must not touch.
         Python::attach(|py| {
             let pending = errors::Pending::save(py);
+            // Not called from here on: the collector may have cleared it together with the ring,
+            // and to call a function that it has cleared is a crash.
+            self.trace = None;
             self.let_die(py);
             pending.restore();
         });

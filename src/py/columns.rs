@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyInt, PyTuple};
 
 use crate::ops::batch::{Column, Place};
 use crate::py::keep::{Access, Keep, Memory};
@@ -37,7 +37,9 @@ impl Borrowed {
         // SAFETY: a C string of the exporter's, valid while the view is.
         let format = unsafe { std::ffi::CStr::from_ptr(self.0.format) }.to_bytes();
         match format {
-            [code] | [b'@' | b'=' | b'<', code] => Some(*code),
+            [code] | [b'@' | b'=', code] => Some(*code),
+            [b'<', code] if cfg!(target_endian = "little") => Some(*code),
+            [b'>' | b'!', code] if cfg!(target_endian = "big") => Some(*code),
             _ => None,
         }
     }
@@ -53,6 +55,7 @@ impl Borrowed {
             return Err(PyTypeError::new_err("a column must be a one-dimensional array of integers"));
         }
         let count = self.0.len as usize / size;
+        batch::row_count(count)?;
         let mut values = Vec::with_capacity(count);
         for at in 0..count {
             let mut bytes = [0u8; 8];
@@ -100,10 +103,16 @@ fn ints(object: Any<'_, '_>) -> PyResult<Column<i64>> {
         return Ok(Column::Same(object.extract()?));
     }
     if is_buffer(object) {
-        return Ok(Column::Each(Borrowed::of(object)?.ints()?));
+        let borrowed = Borrowed::of(object)?;
+        if borrowed.0.ndim == 0 {
+            // One of NumPy's numbers.
+            return Ok(Column::Same(object.extract()?));
+        }
+        return Ok(Column::Each(borrowed.ints()?));
     }
     let mut values = Vec::new();
     for item in object.try_iter()? {
+        batch::row_count(values.len() + 1)?;
         values.push(item?.extract::<i64>()?);
     }
     Ok(Column::Each(values))
@@ -144,12 +153,19 @@ pub(crate) fn files(owner: &mut Keep, object: Any<'_, '_>) -> PyResult<Column<i3
             fd.ok_or_else(|| PyValueError::new_err(format!("{value} is not a file descriptor")))
         });
     }
-    let mut fds = Vec::new();
+    let (mut fds, mut held) = (Vec::new(), Vec::new());
     for file in object.try_iter()? {
-        fds.push(convert::file_number(&file?)?);
+        let file = file?;
+        batch::row_count(fds.len() + 1)?;
+        fds.push(convert::file_number(&file)?);
+        if !file.is_exact_instance_of::<PyInt>() {
+            held.push(file);
+        }
     }
-    // The list keeps its files open, and the batch keeps the list.
-    owner.hold_object(object);
+    if !held.is_empty() {
+        // Kept open by the batch itself: what they came in may be changed, or be a generator.
+        owner.hold_object(PyTuple::new(object.py(), held)?.as_any());
+    }
     Ok(Column::Each(fds))
 }
 

@@ -168,7 +168,7 @@ impl PyRing {
             .map_err(|error| errors::ring_error(py, &error))?;
         let params = *core.params();
         let fd = core.fd();
-        let cell = Arc::new(RingCell::new(State::new(core), shared));
+        let cell = RingCell::in_arc(State::new(core), shared);
         registry::remember(&cell);
         if let Some(callback) = &trace {
             trace::life(py, callback, "open", fd);

@@ -203,4 +203,8 @@ impl Owned for State {
     fn enable(&mut self) -> Result<(), RingError> {
         self.core.enable()
     }
+
+    fn inherited(&mut self) {
+        self.core.inherited();
+    }
 }

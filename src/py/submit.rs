@@ -246,7 +246,7 @@ impl PyRing {
     pub(crate) fn submit_and_wait(
         &self,
         py: Python<'_>,
-        want: Want,
+        mut want: Want,
         timeout_ns: Option<u64>,
     ) -> PyResult<u32> {
         let deadline = timeout_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
@@ -255,7 +255,7 @@ impl PyRing {
             if want.count() > 0 {
                 self.harvest(py)?;
             }
-            let Round { plan, detach, lacking } = self.round(py, want, &mut taken)?;
+            let Round { plan, detach, lacking } = self.round(py, &mut want, &mut taken)?;
             let Some(plan) = plan else { return Ok(taken) };
             let left = deadline.map(|at| at.saturating_sub(self.kernel.now_ns()));
             let entered = self.run(py, plan, left, detach)?;
@@ -287,18 +287,19 @@ impl PyRing {
 
     /// Plan one round: submit first; wait, in a later round, for what is still lacking.
     #[inline(always)]
-    fn round(&self, py: Python<'_>, want: Want, taken: &mut u32) -> PyResult<Round> {
+    fn round(&self, py: Python<'_>, want: &mut Want, taken: &mut u32) -> PyResult<Round> {
         loop {
             let mut state = self.hold(py)?;
             if state.core.phase() != Phase::Open {
                 drop(state);
                 return Err(self.error(py, &RingError::Closed));
             }
-            let mut lacking = want.lacking(&mut state);
             if want.count() > 0 && (state.core.take_woken() | self.wake.take_early()) {
                 self.wake.arrived();
-                lacking = 0;
+                // For all rounds that are still to come: a wake-up is seen once.
+                *want = Want::Any(0);
             }
+            let lacking = want.lacking(&mut state);
             let staged = state.core.sq().staged();
             let pending = if self.sqpoll { 0 } else { state.core.pending() };
             let min = if pending == 0 { lacking } else { 0 };
@@ -318,6 +319,7 @@ impl PyRing {
                 }
                 Err(RingError::SqFull) => {
                     drop(state);
+                    *taken += if self.sqpoll { staged } else { 0 };
                     *taken += self.make_room(py)?;
                 }
                 Err(error) => {
@@ -360,9 +362,9 @@ impl PyRing {
 
     /// The name of the thread that owns the ring.
     fn owner_name(&self, py: Python<'_>) -> String {
-        // Its word may be another thread's by now.
+        // What Python does not know any more is about to end.
         let known = if self.cell.orphaned() { None } else { self.known_owner(py) };
-        known.unwrap_or_else(|| format!("{:#x} (not running any more)", self.cell.owner()))
+        known.unwrap_or_else(|| "that used it first, which has ended".into())
     }
 
     fn known_owner(&self, py: Python<'_>) -> Option<String> {

@@ -4,10 +4,10 @@
 //! call. A shared ring has a lock. Neither is ever held while calling Python or sleeping in the
 //! kernel (I6); an owned ring's holder may enter the kernel, which touches no other thread's state.
 
-use std::cell::UnsafeCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::ring::error::RingError;
@@ -15,11 +15,35 @@ use crate::ring::fork;
 use crate::sys::syscall;
 
 const NOBODY: usize = 0;
+/// The owner has ended. No thread has this word.
+const ENDED: usize = usize::MAX;
 
 /// What is guarded: a ring, with whatever belongs to it.
 pub trait Owned {
     /// The calling thread becomes the owner.
     fn enable(&mut self) -> Result<(), RingError>;
+
+    /// The calling thread is the heir of the owner, which has ended.
+    fn inherited(&mut self);
+}
+
+/// What a thread is asked to do for a ring when it ends.
+trait Orphan {
+    fn owner_ends(&self);
+}
+
+/// The rings that a thread owns. A thread's word is given to a new thread as soon as it has ended,
+/// and the new one must not be taken for the old: its table of ring descriptors is another one.
+struct Estate(RefCell<Vec<Weak<dyn Orphan>>>);
+
+impl Drop for Estate {
+    fn drop(&mut self) {
+        self.0.take().iter().filter_map(Weak::upgrade).for_each(|ring| ring.owner_ends());
+    }
+}
+
+thread_local! {
+    static ESTATE: Estate = const { Estate(RefCell::new(Vec::new())) };
 }
 
 /// A ring and the rule of who may touch it.
@@ -28,8 +52,6 @@ pub struct RingCell<T: Owned> {
     shared: bool,
     /// The thread an owned ring belongs to.
     owner: AtomicUsize,
-    /// The kernel's number of that thread: once it has ended, its word may be another thread's.
-    task: AtomicI32,
     /// The thread that closes the ring.
     closer: AtomicUsize,
     generation: u32,
@@ -42,6 +64,7 @@ pub struct RingCell<T: Owned> {
     /// Threads between a plan and the end of its run, who rely on the descriptor staying open.
     entering: AtomicU32,
     left: Condvar,
+    me: Weak<Self>,
 }
 
 // SAFETY: the ring is reached only through `hold`, which lets in one thread at a time (I9).
@@ -55,14 +78,13 @@ pub struct Hold<'a, T: Owned> {
     _lock: Option<MutexGuard<'a, ()>>,
 }
 
-impl<T: Owned> RingCell<T> {
+impl<T: Owned + 'static> RingCell<T> {
     /// A new ring, not yet anybody's.
     pub fn new(ring: T, shared: bool) -> Self {
         RingCell {
             ring: UnsafeCell::new(ring),
             shared,
             owner: AtomicUsize::new(NOBODY),
-            task: AtomicI32::new(0),
             closer: AtomicUsize::new(NOBODY),
             generation: fork::generation(),
             busy: AtomicBool::new(false),
@@ -70,7 +92,13 @@ impl<T: Owned> RingCell<T> {
             lock: Mutex::new(()),
             entering: AtomicU32::new(0),
             left: Condvar::new(),
+            me: Weak::new(),
         }
+    }
+
+    /// A new ring that learns of the end of its owner's thread.
+    pub fn in_arc(ring: T, shared: bool) -> Arc<Self> {
+        Arc::new_cyclic(|me| RingCell { me: me.clone(), ..Self::new(ring, shared) })
     }
 
     /// May many threads use it?
@@ -97,26 +125,31 @@ impl<T: Owned> RingCell<T> {
 
     /// Has the thread that an owned ring belongs to ended? The kernel will let nobody enter it again.
     pub fn orphaned(&self) -> bool {
-        !self.shared && self.owner() != NOBODY && syscall::thread_ended(self.task())
+        self.owner() == ENDED
     }
 
     /// Take over an owned ring whose thread has ended, to close it. False when it has not.
     pub fn inherit(&self) -> bool {
-        let task = self.task();
-        // The number goes first: of several heirs only one finds the dead thread's there.
-        let mine = self.orphaned()
-            && self
-                .task
-                .compare_exchange(task, syscall::task_id(), Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok();
-        if mine {
-            self.owner.store(syscall::thread_id(), Ordering::Release);
+        let me = syscall::thread_id();
+        let heir = self.owner.compare_exchange(ENDED, me, Ordering::Acquire, Ordering::Relaxed);
+        if heir.is_ok() {
+            self.begin(None).inherited();
+            self.bequeath();
         }
-        mine
+        heir.is_ok()
     }
 
-    fn task(&self) -> i32 {
-        self.task.load(Ordering::Acquire)
+    /// Have the calling thread, the owner, tell when it ends.
+    fn bequeath(&self) {
+        let me: Weak<dyn Orphan> = self.me.clone();
+        // A thread that is past its end already has nothing left to tell with.
+        let _ = ESTATE.try_with(|estate| {
+            let mut rings = estate.0.borrow_mut();
+            if rings.len() == rings.capacity() {
+                rings.retain(|ring| ring.strong_count() > 0);
+            }
+            rings.push(me);
+        });
     }
 
     /// Become the one thread that closes the ring. Some(true) until [`RingCell::end_close`];
@@ -181,10 +214,10 @@ impl<T: Owned> RingCell<T> {
         if self.owner.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(RingError::WrongThread);
         }
-        self.task.store(syscall::task_id(), Ordering::Release);
         let enabled = self.begin(None).enable();
-        if enabled.is_err() {
-            self.owner.store(NOBODY, Ordering::Release);
+        match enabled {
+            Ok(()) => self.bequeath(),
+            Err(_) => self.owner.store(NOBODY, Ordering::Release),
         }
         enabled
     }
@@ -251,6 +284,13 @@ impl<T: Owned> RingCell<T> {
         let taken = self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Acquire) > 0;
         // SAFETY: not held, and nobody can take it meanwhile by the caller's contract (I9).
         (!taken).then(|| unsafe { &*self.ring.get() })
+    }
+}
+
+impl<T: Owned> Orphan for RingCell<T> {
+    fn owner_ends(&self) {
+        let me = syscall::thread_id();
+        let _ = self.owner.compare_exchange(me, ENDED, Ordering::AcqRel, Ordering::Relaxed);
     }
 }
 

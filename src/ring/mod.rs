@@ -418,4 +418,8 @@ impl<K: Kernel, P: Zeroed> access::Owned for Ring<K, P> {
     fn enable(&mut self) -> Result<(), RingError> {
         Ring::enable(self)
     }
+
+    fn inherited(&mut self) {
+        Ring::inherited(self);
+    }
 }

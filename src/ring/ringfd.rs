@@ -24,6 +24,14 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         }
     }
 
+    /// The thread that owned the ring has ended, and its table with it. The caller may have the same
+    /// word, but what has that index in its own table is another ring.
+    pub fn inherited(&mut self) {
+        self.registered_by = 0;
+        self.enter_fd = self.fd;
+        self.enters_to_register = 0;
+    }
+
     /// Undo it. Another thread has a table of its own, where the index may be another ring's: it
     /// leaves the place to be freed when the owner ends.
     pub(super) fn unregister_fd(&mut self) {

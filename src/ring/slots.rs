@@ -262,3 +262,31 @@ impl<P> Drop for Slots<P> {
 
 // SAFETY: the slots are plain memory owned by this value; payloads decide for themselves (I1).
 unsafe impl<P: Send> Send for Slots<P> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Empty;
+    // SAFETY: there are no bytes.
+    unsafe impl Zeroed for Empty {}
+
+    /// 2^32 uses of one slot take too long to wait for, so the generation is set to its end.
+    #[test]
+    fn generations_wrap() {
+        let mut slots = Slots::<Empty>::new(2);
+        let index = slots.reserve().unwrap();
+        slots.slot_mut(index).generation = u32::MAX;
+        slots.activate(index, 0, 0);
+        let last = slots.key(index);
+        assert_eq!((last, slots.lookup(last)), (0xffff_ffff_0000_0000, Some(index)));
+        slots.finish(index);
+        slots.free(index);
+        let index = slots.reserve().unwrap();
+        slots.activate(index, 0, 0);
+        let first = slots.key(index);
+        assert_eq!((first, slots.lookup(first), slots.lookup(last)), (0, Some(index), None));
+        slots.finish(index);
+        slots.free(index);
+    }
+}

@@ -124,7 +124,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
 
     /// Publish without entering the kernel. Returns how many entries wait to be taken.
     pub fn publish(&mut self) -> Result<u32, RingError> {
-        if self.phase != Phase::Open {
+        if self.phase() != Phase::Open {
             return Err(RingError::Closed);
         }
         if self.shared {
@@ -137,7 +137,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Publish what is staged except a chain that is still open, which must reach the kernel whole.
     /// Returns how many entries wait to be taken.
     fn publish_whole_chains(&mut self) -> Result<u32, RingError> {
-        if self.phase == Phase::Closed {
+        if self.phase() != Phase::Open {
             return Err(RingError::Closed);
         }
         Ok(match self.chains.open_at() {

@@ -205,20 +205,6 @@ pub fn thread_id() -> usize {
     }
 }
 
-/// The kernel's number of the calling thread.
-pub fn task_id() -> i32 {
-    // SAFETY: reads nothing of ours (I9).
-    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
-}
-
-/// Has the thread of this process with that [`task_id`] ended? A number that is in use again looks
-/// alive, which is the safe side.
-pub fn thread_ended(task: i32) -> bool {
-    // SAFETY: signal 0 is none: only whether the thread exists is asked (I9).
-    let found = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), task, 0) };
-    found == -1 && Errno::last() == Errno(libc::ESRCH)
-}
-
 /// Most of a file of /proc or /sys that is ever read.
 const SMALL_FILE: u64 = 256 * 1024;
 
@@ -316,16 +302,6 @@ mod tests {
         assert_eq!(here, thread_id());
         let there = std::thread::spawn(thread_id).join().unwrap();
         assert_ne!(here, there);
-    }
-
-    #[test]
-    fn a_thread_ends() {
-        assert!(!thread_ended(task_id()));
-        let there = std::thread::spawn(task_id).join().unwrap();
-        // Joined is not yet gone for the kernel.
-        while !thread_ended(there) {
-            std::thread::yield_now();
-        }
     }
 
     #[test]

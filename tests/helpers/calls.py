@@ -61,6 +61,9 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_cancel_fd": lambda r: r.prep_cancel_fd(null),
         "prep_cancel_all": lambda r: r.prep_cancel_all(),
         "prep_epoll_ctl": lambda r: r.prep_epoll_ctl(null, 1, null),
+        "prep_nop_batch": lambda r: r.prep_nop_batch(3),
+        "prep_read_batch": lambda r: r.prep_read_batch(null, buf, [0, 4]),
+        "prep_write_batch": lambda r: r.prep_write_batch(null, [b"a", b"b"], [0, 4]),
     }
 
 
@@ -87,6 +90,9 @@ def _others() -> dict[str, Call]:
         "buffer_pool": lambda r: r.buffer_pool(1, 4096),
         "register_eventfd": lambda r: r.register_eventfd(0),
         "unregister_eventfd": lambda r: r.unregister_eventfd(),
+        "run_nops": lambda r: r.run_nops(3),
+        "run_reads": lambda r: r.run_reads(0, bytearray(8), [0, 4]),
+        "run_writes": lambda r: r.run_writes(0, b"12345678", [0, 4]),
     }
 
 
@@ -97,6 +103,7 @@ def _reading(request: uring_rs.Request) -> dict[str, Call]:
         "peek": lambda r: r.peek(),
         "pop": lambda r: r.pop(),
         "reap": lambda r: r.reap(),
+        "reap_into": lambda r: r.reap_into(bytearray(64)),
         "is_live": lambda r: r.is_live(request),
         "sq_wakeup": lambda r: r.sq_wakeup(),
     }

@@ -1,4 +1,4 @@
-"""A forked child may not touch its parent's rings: ForkedRing everywhere, and the parent unharmed."""
+"""A forked child may not touch its parent's rings: ForkedRing, and the parent is unharmed."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_subprocesses_inherit_nothing(state: str) -> None:
 
 @pytest.mark.parametrize("state", ["in flight", "multishot", "registered"])
 def test_close_is_effective_while_a_child_lives(state: str) -> None:
-    # With the descriptor open in the child, the kernel would go on writing after the parent's close.
+    # Were the descriptor open in the child, the kernel would go on writing after the close.
     run_child(
         code_of(
             state,

@@ -181,8 +181,8 @@ def test_a_cycle_through_the_trace_callable() -> None:
     tracer = Tracer()
     tracer.ring = uring_rs.Ring(4, trace=tracer)  # type: ignore[attr-defined]
     ref = weakref.ref(tracer)
+    del tracer
     with pytest.warns(ResourceWarning):
-        del tracer
         gc.collect()
     assert ref() is None
 

@@ -31,15 +31,20 @@ def test_an_exception_in_the_body(pipe: tuple[int, int], shared: bool) -> None:
     idle, quiet = os.pipe()
     in_flight, staged = bytearray(4), b"staged"
     before = sys.getrefcount(staged)
-    with (
-        pytest.raises(ZeroDivisionError),
-        uring_rs.Ring(8, shared=shared) as ring,
-    ):
-        request = ring.prep_read(idle, in_flight, user_data="in flight")
-        ring.submit()
-        ring.prep_write(writer, staged)
-        ring.prep_write(writer, staged)
-        raise ZeroDivisionError
+    requests = []
+
+    def body(ring: uring_rs.Ring) -> None:
+        with ring:
+            requests.append(ring.prep_read(idle, in_flight, user_data="in flight"))
+            ring.submit()
+            ring.prep_write(writer, staged)
+            ring.prep_write(writer, staged)
+            raise ZeroDivisionError
+
+    ring = uring_rs.Ring(8, shared=shared)
+    with pytest.raises(ZeroDivisionError):
+        body(ring)
+    (request,) = requests
     assert ring.closed
     # What was staged never ran.
     with pytest.raises(BlockingIOError):
@@ -207,6 +212,5 @@ def test_results_that_nobody_takes(tmp_path: object) -> None:
         if how == "drop":
             with pytest.warns(ResourceWarning):
                 del ring
-                gc.collect()
         else:
             ring.close()

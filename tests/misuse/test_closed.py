@@ -27,9 +27,8 @@ def test_each_call_on_a_closed_ring(shared: bool) -> None:
     ring.close()
     with all_calls() as calls:
         for name, call in calls.opening.items():
-            with pytest.raises(uring_rs.RingClosed):
-                call(ring)
-                pytest.fail(f"{name} works on a closed ring")
+            with pytest.raises(uring_rs.RingClosed, match="the ring is closed"):
+                print(name, call(ring))
         for call in calls.reading.values():
             if call is not calls.reading["__next__"]:
                 call(ring)

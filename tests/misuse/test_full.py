@@ -69,9 +69,10 @@ def test_ten_thousand_idle_reads_on_a_ring_of_8(pipe: tuple[int, int]) -> None:
             try:
                 ring.prep_read(reader, buf, user_data=number)
                 taken += 1
-            except SubmissionQueueFull as error:
+            except SubmissionQueueFull:
                 refused += 1
-                assert "cq_entries" in str(error)
+        with pytest.raises(SubmissionQueueFull, match="cq_entries"):
+            ring.prep_nop()
         assert (taken, refused) == (ring.cq_entries, 10_000 - ring.cq_entries)
         assert ring.in_flight == ring.cq_entries
         for buf in bufs[:taken]:
@@ -105,10 +106,12 @@ def test_finished_requests_nobody_reads_do_not_count() -> None:
 def test_a_chain_longer_than_the_queue(sq_full: str, shared: bool) -> None:
     with uring_rs.Ring(4, cq_entries=64, shared=shared, sq_full=sq_full) as ring:
         staged = 0
-        with pytest.raises((ValueError, SubmissionQueueFull)):
-            while staged < 20:
+        while True:
+            try:
                 ring.prep_nop(user_data=staged, flags=SqeFlags.IO_LINK)
-                staged += 1
+            except (ValueError, SubmissionQueueFull):
+                break
+            staged += 1
         assert 3 <= staged <= 4
         ring.submit(wait=staged)
         assert [cqe.user_data for cqe in ring] == list(range(staged))

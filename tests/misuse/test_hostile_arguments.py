@@ -10,10 +10,15 @@ from helpers.child import run_child
 
 # What a method does before it answers. "full" takes every slot there is.
 DEEDS = """
-import array, gc, os, sys, uring_rs
+import array, gc, os, signal, sys, uring_rs
 
 class Mischief(Exception):
     pass
+
+def enough(number, frame):
+    raise Mischief
+
+signal.signal(signal.SIGALRM, enough)
 
 def close(): ring.close()
 def raises(): raise Mischief
@@ -36,7 +41,8 @@ def exit_child():
     forked = os.fork()
 
 forked = None
-REFUSALS = (uring_rs.RingClosed, Mischief, uring_rs.SubmissionQueueFull, uring_rs.ForkedRing)
+REFUSALS = (uring_rs.RingClosed, Mischief, uring_rs.SubmissionQueueFull, uring_rs.ForkedRing,
+            ValueError)
 idle, _idle_writer = os.pipe()
 null = os.open("/dev/null", os.O_RDWR)
 target = bytearray(64)
@@ -51,7 +57,9 @@ WAYS = {
                 return null
         calls = [lambda: ring.prep_read(File(), target), lambda: ring.prep_write(File(), target),
                  lambda: ring.prep_readv(File(), [target]), lambda: ring.prep_fsync(File()),
-                 lambda: ring.prep_poll_add(File(), 1), lambda: ring.prep_close(File()),
+                 lambda: ring.prep_poll_add(File(), 1), lambda: ring.prep_cancel_fd(File()),
+                 lambda: ring.run_reads(File(), target, [0, 32]),
+                 lambda: ring.prep_read_batch([File()], target, [0]),
                  lambda: ring.prep_recvmsg(File(), [target]),
                  lambda: ring.push(uring_rs.Sqe.read(File(), target))]
     """,
@@ -93,12 +101,25 @@ WAYS = {
                 yield uring_rs.Sqe.nop()
                 deed()
                 yield uring_rs.Sqe.nop()
+        class Files:
+            def __iter__(self):
+                deed()
+                return iter([null, null])
+        class Offsets(Files):
+            def __iter__(self):
+                deed()
+                return iter([0, 32])
         class Ancillary:
             def __iter__(self):
                 deed()
                 return iter(())
-        calls = [lambda: ring.prep_readv(null, Buffers()), lambda: ring.prep_writev(null, Buffers()),
+        calls = [lambda: ring.prep_readv(null, Buffers()),
+                 lambda: ring.prep_writev(null, Buffers()),
                  lambda: ring.prep_sendmsg(null, Buffers()), lambda: ring.push_many(Sqes()),
+                 lambda: ring.prep_read_batch(null, Buffers(), 0),
+                 lambda: ring.run_reads(null, Buffers(), 0),
+                 lambda: ring.prep_write_batch(Files(), target, 0),
+                 lambda: ring.run_writes(null, target, Offsets()),
                  lambda: ring.prep_sendmsg(null, [b""], Ancillary())]
     """,
     "getattr": """
@@ -119,8 +140,12 @@ WAYS = {
                 return memoryview(target)
             def __release_buffer__(self, view):
                 view.release()
-        calls = [lambda: ring.prep_read(null, Exporter()), lambda: ring.prep_write(null, Exporter()),
-                 lambda: ring.prep_readv(null, [Exporter(), Exporter()])]
+        calls = [lambda: ring.prep_read(null, Exporter()),
+                 lambda: ring.prep_write(null, Exporter()),
+                 lambda: ring.prep_readv(null, [Exporter(), Exporter()]),
+                 lambda: ring.run_reads(null, Exporter(), [0, 32]),
+                 lambda: ring.prep_write_batch(null, [Exporter()], [0]),
+                 lambda: ring.run_nops(2, results=Exporter())]
     """,
     "release": """
         class Exporter:
@@ -151,7 +176,14 @@ WAYS = {
             releasing.clear()
             ring.prep_readv(null, [Exporter(), Exporter()])
             ring.close()
-        calls = [round_trip, taken_back, vectors]
+        def bulk():
+            releasing.clear()
+            ring.prep_read_batch(null, [Exporter(), Exporter()], 0)
+            ring.submit(wait=2)
+            ring.reap_into(bytearray(64))
+            releasing.clear()
+            ring.run_reads(null, Exporter(), [0, 1], 1)
+        calls = [round_trip, taken_back, never_staged, vectors, bulk]
     """,
 }
 
@@ -159,10 +191,14 @@ RUN = """
 for call in calls:
     for shared in (False, True):
         mine = ring = uring_rs.Ring(8, shared=shared)
+        if deed is full:
+            # A run waits for room, and there will never be any.
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
         try:
             call()
+            signal.setitimer(signal.ITIMER_REAL, 0)
         except REFUSALS:
-            pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
         if forked is not None:
             if forked == 0:
                 try:

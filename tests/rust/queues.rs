@@ -351,3 +351,22 @@ fn a_queue_continues_where_the_kernel_is() {
     let mut sq = unsafe { Sq::new(head, tail, flags, memory.entries(), 4) };
     assert_eq!((sq.mark(), sq.pending(), sq.staged(), sq.space()), (0, 2, 0, 2));
 }
+
+#[test]
+fn a_closed_rings_queues_are_empty() {
+    let (mut sq, mut cq) = (Sq::detached(), Cq::detached());
+    for _ in 0..2 {
+        assert_eq!(sq.push(io_uring_sqe::default()), Err(SqFull));
+        assert_eq!(
+            (sq.publish(), sq.pending(), sq.staged(), sq.space(), sq.size()),
+            (0, 0, 0, 0, 0)
+        );
+        assert_eq!(sq.rollback(sq.mark(), |_| panic!("nothing is staged")), 0);
+        assert_eq!(sq.staged_user_data(sq.mark()), None);
+        assert!(!sq.needs_wakeup() && !sq.wants_enter() && !sq.cq_overflowed());
+        assert!(cq.pop().is_none());
+        cq.publish();
+        assert_eq!((cq.ready(), cq.dropped(), cq.size()), (0, 0, 0));
+        sq.unpublish();
+    }
+}

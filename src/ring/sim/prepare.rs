@@ -271,10 +271,9 @@ fn poll_remove(sqe: &io_uring_sqe) -> Result<Args, Errno> {
     if bad {
         return Err(Errno::EINVAL);
     }
-    let multishot = flags & IORING_POLL_ADD_MULTI != 0;
     Ok(Args::PollRemove {
         target: sqe.addr,
-        events: new_events.then_some((sqe.op_flags, multishot)),
+        events: new_events.then_some(sqe.op_flags),
         user_data: new_user_data.then_some(sqe.off),
     })
 }
@@ -286,9 +285,13 @@ fn timeout_remove(sqe: &io_uring_sqe) -> Result<Args, Errno> {
         unused(&[flags.into()])?;
         return Ok(Args::TimeoutRemove { target: sqe.addr });
     }
-    let known = IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK;
-    if flags & !known != 0 || flags & IORING_TIMEOUT_CLOCK_MASK == IORING_TIMEOUT_CLOCK_MASK {
+    // An update keeps the clock of the original.
+    if flags & !(IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS) != 0 {
         return Err(Errno::EINVAL);
+    }
+    // LINK_TIMEOUT_UPDATE says which list to look in; alone it is a removal all the same.
+    if flags & IORING_TIMEOUT_UPDATE == 0 {
+        return Ok(Args::TimeoutRemove { target: sqe.addr });
     }
     Ok(Args::TimeoutUpdate {
         target: sqe.addr,

@@ -71,7 +71,7 @@ pub(super) enum Args {
     },
     PollRemove {
         target: u64,
-        events: Option<(u32, bool)>,
+        events: Option<u32>,
         user_data: Option<u64>,
     },
     Timeout {

@@ -205,7 +205,7 @@ impl World {
         &mut self,
         id: ReqId,
         target: u64,
-        events: Option<(u32, bool)>,
+        events: Option<u32>,
         user_data: Option<u64>,
     ) -> Outcome {
         let ring = self.ring_of(id);
@@ -231,11 +231,9 @@ impl World {
         if let Some(new) = user_data {
             request.user_data = new;
         }
-        if let (Args::PollAdd { events: old, multishot }, Some((new, multi))) =
-            (&mut request.args, events)
-        {
+        // The kind of poll, one-shot or multishot, stays as it was.
+        if let (Args::PollAdd { events: old, .. }, Some(new)) = (&mut request.args, events) {
             *old = new;
-            *multishot = multi;
         }
         self.rearm_poll(poll);
         Outcome::Done(0, false)

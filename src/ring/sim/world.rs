@@ -373,6 +373,8 @@ impl World {
         // A ring of one entry each stands in for the memory of rings that are no more.
         let stub = RingMemory::new(&self.options, 0, 1, 1);
         ring.sq_entries = 0;
+        // Without requests these are messages of other rings, which nobody can see any more.
+        ring.work.clear();
         for mut region in core::mem::replace(&mut ring.memory, stub).into_regions() {
             region.retire();
             self.retired.push_back(region);

@@ -258,13 +258,13 @@ class Model:
         """`count` entries at the end of the queue were taken back."""
         assert count == self.unpublished
         self.forget(count)
+        self.unpublished = 0
 
     def forget(self, count: int) -> None:
         for _ in range(count):
             req = self.queue.pop()
             req.discarded = True
             del self.live[req.key]
-        self.unpublished = min(self.unpublished, len(self.queue))
 
     # --- the way back
 

@@ -131,14 +131,16 @@ fn refusals_say_so_and_leave_nothing() {
         nothing_left(&sim);
     }
     // No set of flags is known: with the library's own flags that is the kernel's fault.
-    for (flags, sqpoll_idle_ms) in [(None, None), (Some(IORING_SETUP_CQSIZE), None), (None, Some(1))]
+    for (flags, sqpoll_idle_ms) in
+        [(None, None), (Some(IORING_SETUP_CQSIZE), None), (None, Some(1))]
     {
         let sim = SimKernel::new(Options { setup_flags: 0, ..Options::new(1) });
         let config = Config { cq_entries: Some(64), flags, sqpoll_idle_ms, ..Config::new(8) };
         let refused = open(&sim, &config).map(|_| ());
         match refused {
             Err(RingError::Refused(_)) if flags.or(sqpoll_idle_ms).is_none() => {}
-            Err(RingError::Sys(Call::Setup, Errno::EINVAL)) if flags.or(sqpoll_idle_ms).is_some() => {}
+            Err(RingError::Sys(Call::Setup, Errno::EINVAL))
+                if flags.or(sqpoll_idle_ms).is_some() => {}
             refused => panic!("{refused:?}"),
         }
         nothing_left(&sim);

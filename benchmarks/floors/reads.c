@@ -1,0 +1,2 @@
+/* Random 4 KiB reads. */
+#include "transfers.c"

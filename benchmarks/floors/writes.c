@@ -1,0 +1,3 @@
+/* Random 4 KiB writes. */
+#define WRITES
+#include "transfers.c"

@@ -1,0 +1,1 @@
+"""What `run.py` and `worker.py` share."""

@@ -1,0 +1,14 @@
+"""The contestants of uring_rs itself, by question and variant."""
+
+from harness.cells import Contestants
+
+from . import files, growth, nops, sockets, threads
+
+
+CONTESTANTS: Contestants = {
+    **nops.CONTESTANTS,
+    **files.CONTESTANTS,
+    **sockets.CONTESTANTS,
+    **growth.CONTESTANTS,
+    **threads.CONTESTANTS,
+}

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use crate::ops::batch::{Place, Rows, What};
 use crate::py::columns;
-use crate::py::keep::{Access, Keep};
+use crate::py::keep::{Access, Keep, Owner};
 use crate::py::ring::PyRing;
 use crate::ring::access::Hold;
 use crate::ring::batches::{BatchCqe, Sink, BATCHES_MAX, ELEMENTS_MAX};
@@ -136,7 +136,7 @@ impl PyRing {
         py: Python<'_>,
         count: u32,
         sink: Sink,
-        owner: Box<Keep>,
+        owner: Owner,
     ) -> PyResult<u16> {
         let mut owner = Some(owner);
         let mut begun = self.try_begin(py, count, sink, &mut owner);
@@ -148,10 +148,6 @@ impl PyRing {
             };
             begun = looked.and_then(|()| self.try_begin(py, count, sink, &mut owner));
         }
-        if let Some(mut owner) = owner {
-            // Let go of with no lock held.
-            owner.release(py);
-        }
         let max = BATCHES_MAX as u32;
         begun?.ok_or_else(|| self.error(py, &RingError::BatchesFull { max }))
     }
@@ -162,14 +158,14 @@ impl PyRing {
         py: Python<'_>,
         count: u32,
         sink: Sink,
-        owner: &mut Option<Box<Keep>>,
+        owner: &mut Option<Owner>,
     ) -> PyResult<Option<u16>> {
         self.check_open(py)?;
         let mut state = self.hold(py)?;
         let begun = state.core.batches().begin(count, sink);
         if let Some(id) = begun {
             if let Some(owner) = owner.take() {
-                state.adopt(id, owner);
+                state.adopt(id, owner.hand_over());
             }
         }
         Ok(begun)
@@ -181,10 +177,9 @@ impl PyRing {
         py: Python<'_>,
         rows: &Rows,
         tag: u64,
-        mut owner: Box<Keep>,
+        owner: Owner,
     ) -> PyResult<u32> {
         if rows.count == 0 {
-            owner.release(py);
             return Ok(0);
         }
         let id = self.begin_batch(py, rows.count, Sink::Queue(tag), owner)?;
@@ -244,10 +239,9 @@ impl PyRing {
         rows: &Rows,
         depth: Option<u32>,
         results: NonNull<i32>,
-        mut owner: Box<Keep>,
+        owner: Owner,
     ) -> PyResult<()> {
         if rows.count == 0 {
-            owner.release(py);
             return Ok(());
         }
         let depth = depth.unwrap_or(self.params.sq_entries).clamp(1, self.params.cq_entries);

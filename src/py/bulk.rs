@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::ops::batch::{Rows, What};
 use crate::py::batch::{read_write_rows, results_array, row_count};
 use crate::py::convert;
-use crate::py::keep::{Access, Keep};
+use crate::py::keep::{Access, Keep, Owner};
 use crate::py::ring::PyRing;
 use crate::ring::batches::BatchCqe;
 
@@ -28,14 +28,9 @@ impl PyRing {
         flags: u32,
     ) -> PyResult<u32> {
         self.check_open(py)?;
-        let mut owner = Box::<Keep>::default();
-        match self.transfers(&mut owner, what, files, bufs, offsets, nbytes, flags) {
-            Ok(rows) => self.stage_rows(py, &rows, tag, owner),
-            Err(error) => {
-                owner.release(py);
-                Err(error)
-            }
-        }
+        let mut owner = Owner::default();
+        let rows = self.transfers(owner.keep(), what, files, bufs, offsets, nbytes, flags)?;
+        self.stage_rows(py, &rows, tag, owner)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -71,14 +66,9 @@ impl PyRing {
         flags: u32,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.check_open(py)?;
-        let mut owner = Box::<Keep>::default();
-        match self.transfers(&mut owner, what, files, bufs, offsets, nbytes, flags) {
-            Ok(rows) => self.run_with_results(py, &rows, results, depth, owner),
-            Err(error) => {
-                owner.release(py);
-                Err(error)
-            }
-        }
+        let mut owner = Owner::default();
+        let rows = self.transfers(owner.keep(), what, files, bufs, offsets, nbytes, flags)?;
+        self.run_with_results(py, &rows, results, depth, owner)
     }
 
     fn run_with_results<'py>(
@@ -87,25 +77,15 @@ impl PyRing {
         rows: &Rows,
         results: Option<Bound<'py, PyAny>>,
         depth: Option<u32>,
-        mut owner: Box<Keep>,
+        mut owner: Owner,
     ) -> PyResult<Bound<'py, PyAny>> {
         let array = match results {
-            Some(array) => Ok(array),
-            None => fresh_results(py, rows.count),
+            Some(array) => array,
+            None => fresh_results(py, rows.count)?,
         };
-        let exported = array.and_then(|array| {
-            Ok((results_array(&mut owner, &array, rows.count)?, array))
-        });
-        match exported {
-            Ok((memory, array)) => {
-                self.run_rows(py, rows, depth, memory, owner)?;
-                Ok(array)
-            }
-            Err(error) => {
-                owner.release(py);
-                Err(error)
-            }
-        }
+        let memory = results_array(owner.keep(), &array, rows.count)?;
+        self.run_rows(py, rows, depth, memory, owner)?;
+        Ok(array)
     }
 }
 
@@ -136,7 +116,7 @@ impl PyRing {
     ) -> PyResult<u32> {
         self.check_open(py)?;
         let rows = Rows::nops(row_count(count)?, convert::batch_flags(flags)?);
-        self.stage_rows(py, &rows, tag, Box::default())
+        self.stage_rows(py, &rows, tag, Owner::default())
     }
 
     /// Stage many reads in one call, from columns of numbers.
@@ -199,7 +179,7 @@ impl PyRing {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.check_open(py)?;
         let rows = Rows::nops(row_count(count)?, 0);
-        self.run_with_results(py, &rows, results, depth, Box::default())
+        self.run_with_results(py, &rows, results, depth, Owner::default())
     }
 
     /// Do many reads and wait for the last: the ring is kept full, with the interpreter free for

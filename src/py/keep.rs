@@ -270,6 +270,31 @@ impl Keep {
     }
 }
 
+/// What a batch will keep alive, while it is put together: let go of when dropped, by whatever way
+/// that comes to pass (PyO3 panics for want of memory).
+#[derive(Default)]
+pub(crate) struct Owner(Option<Box<Keep>>);
+
+impl Owner {
+    /// To be filled. Boxed, since exports must not move (I1).
+    pub(crate) fn keep(&mut self) -> &mut Keep {
+        self.0.get_or_insert_default()
+    }
+
+    /// Hand it over to the batch, which has begun.
+    pub(crate) fn hand_over(mut self) -> Box<Keep> {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(mut keep) = self.0.take() {
+            Python::attach(|py| keep.release(py));
+        }
+    }
+}
+
 /// UIO_MAXIOV.
 const IOV_MAX: usize = 1024;
 

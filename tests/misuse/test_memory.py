@@ -19,6 +19,9 @@ WORKLOADS = {
     "ring": "uring_rs.Ring(4).close()",
     "closed": "gone.prep_nop(user_data=token)",
     "pool": "pool = ring.buffer_pool(1, 8); pool.take().release(); pool.close()",
+    "run": "ring.run_reads([null] * 2, [buf, other], [0, 0], [1, 2])",
+    "batch": "ring.prep_read_batch([null] * 2, [buf, other], 0); ring.submit(2); "
+    "ring.reap_into(records)",
     "completion": "ring.prep_nop(user_data=token); ring.submit(1); "
     "cqe = next(ring); cqe.request; tuple(cqe); repr(cqe); cqe = None",
 }
@@ -37,6 +40,7 @@ def test_each_allocation_that_fails(name: str) -> None:
 
         null = os.open("/dev/null", os.O_RDWR)
         buf, other, token = bytearray(300), bytearray(300), object()
+        records = bytearray(16 * 64)
         gone = uring_rs.Ring(4)
         gone.close()
         work = compile({WORKLOADS[name]!r}, "work", "exec")

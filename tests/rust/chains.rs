@@ -244,7 +244,7 @@ impl Chains {
             }
             staged.map(|()| key).map_err(|why| (why, key))
         });
-        let key = staged.map_or_else(|(_, key)| key, |key| key);
+        let key = staged.unwrap_or_else(|(_, key)| key);
         let expected = self.model.stage(thread, (key, flags));
         assert_eq!(staged.map(|_| ()).map_err(|(why, _)| why), expected);
     }

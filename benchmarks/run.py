@@ -139,8 +139,10 @@ def main() -> int:
         return 2
     print_bars(result["bars"])
     path = write(result, options)
-    print(f"\n{result['seconds']:.0f} s; load {result['load']['before']:.2f} before and "
-          f"{result['load']['after']:.2f} after; written to {path}")
+    print(
+        f"\n{result['seconds']:.0f} s; load {result['load']['before']:.2f} before and "
+        f"{result['load']['after']:.2f} after; written to {path}"
+    )
     if not options.no_chart:
         chart(path, options)
     return 0

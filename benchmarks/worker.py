@@ -17,8 +17,8 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
 
-from harness.cells import Cell, Factory, Measurement, Task, Unable  # noqa: E402
-from harness.data import load_offsets  # noqa: E402
+from harness.cells import Cell, Factory, Measurement, Task, Unable
+from harness.data import load_offsets
 
 
 def timed(cell: Cell, ops: int) -> tuple[float, float]:

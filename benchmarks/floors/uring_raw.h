@@ -321,6 +321,13 @@ static inline int ur_open(struct ur *r, unsigned n, unsigned flags, unsigned cq)
 }
 static inline void ur_close(struct ur *r)
 {
+    if (r->eflags & UE_REGRING) { /* a thread has 16 places for registered rings */
+        struct {
+            uint32_t offset, resv;
+            uint64_t data;
+        } u = {(uint32_t)r->fd, 0, 0};
+        ur_register(r->realfd, RG_UNREG_RING_FDS, &u, 1);
+    }
     if (r->ring_mem && !(r->flags & UR_NO_MMAP)) {
         munmap(r->ring_mem, r->ring_sz);
         munmap(r->sqe_mem, r->sqe_sz);

@@ -50,7 +50,7 @@ class Cell(ABC):
     def verify(self) -> None:
         """Do some, and raise unless they really were done."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (many hold nothing)
         """Give back what the cell holds."""
 
 

@@ -58,7 +58,15 @@ def compile_floors(directory: Path, questions: list[Question]) -> dict[str, Path
         source = FLOORS / f"{question.program}.c"
         program = directory / question.program
         if not program.exists() or program.stat().st_mtime < max(shared, source.stat().st_mtime):
-            command = [compiler, "-O2", "-Wall", "-Wno-unused-function", "-o", program, source]
+            command = [
+                compiler,
+                "-O2",
+                "-Wall",
+                "-Wno-unused-function",
+                "-o",
+                str(program),
+                str(source),
+            ]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise NotMeasurable(f"{source.name} does not compile:\n{done.stderr}")

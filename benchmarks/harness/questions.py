@@ -147,6 +147,17 @@ QUESTIONS = {
             program="open_close",
         ),
         Question(
+            "close",
+            "close a ring with polls in flight: cancel, take their completions, close; by how many",
+            "us",
+            "close",
+            ("64", "1024"),
+            program="close",
+            floors=(Floor("c"), Floor("c:each", "each")),
+            repeats=1,
+            rounds=5,
+        ),
+        Question(
             "memory",
             "resident memory of a ring of 256 entries, and of a waiting request",
             "bytes",

@@ -119,9 +119,7 @@ class Plan:
             for variant in self.listed.get(peer.name, {}).get(question.name, ()):
                 name = f"{peer.name}:{variant}" if variant else peer.name
                 python = self.environment.python
-                found.append(
-                    Contestant(name, python, peer.module, variant, pinned=peer.pinned)
-                )
+                found.append(Contestant(name, python, peer.module, variant, pinned=peer.pinned))
         return found
 
     def command(self, question: Question, who: Contestant) -> list[str]:

@@ -4,7 +4,6 @@ from harness.cells import Contestants
 
 from . import files, growth, nops, sockets, threads
 
-
 CONTESTANTS: Contestants = {
     **nops.CONTESTANTS,
     **files.CONTESTANTS,

@@ -10,7 +10,8 @@ from typing import Any
 from harness.cells import Contestants, Task, Unable
 from harness.data import BLOCK
 from harness.transfers import Slot, Transfer
-from uring_rs import CQE_SIZE, Ring
+
+from uring_rs import CQE_SIZE, Ring, Sqe
 
 ENTRIES = 256
 PIECE = 4096
@@ -84,6 +85,34 @@ class PerOpFixed(PerOp):
     def arrange(self) -> None:
         super().arrange()
         self.buffers = list(self.taken)
+
+
+class Pushed(PerOp):
+    """Sqe objects made beforehand, one for each offset; every result is read."""
+
+    def __init__(self, task: Task, writing: bool = False) -> None:
+        super().__init__(task, writing)
+        self.make = Sqe.write if writing else Sqe.read
+
+    def arrange(self) -> None:
+        super().arrange()
+        make, fd = self.make, self.fd
+        self.made = [
+            [
+                make(fd, buffer, offset, user_data=offset)
+                for offset, buffer in zip(offsets, self.buffers, strict=False)
+            ]
+            for offsets in self.batches
+        ]
+
+    def batch_by_batch(self) -> None:
+        ring, push, submit, depth = self.ring, self.ring.push, self.ring.submit, self.depth
+        for batch in self.made:
+            for sqe in batch:
+                push(sqe)
+            submit(depth)
+            for cqe in ring:
+                token, res = cqe.user_data, cqe.res  # noqa: F841
 
 
 class Bulk(Transfer):
@@ -184,12 +213,13 @@ class RunFixed(Run):
 
 SHAPES: dict[str, type[PerOp | Bulk | Run]] = {
     "": PerOp,
+    "push": Pushed,
     "fixed": PerOpFixed,
     "bulk": Bulk,
     "run": Run,
     "run-fixed": RunFixed,
 }
-DIRECT_SHAPES = {name: shape for name, shape in SHAPES.items() if name != "bulk"}
+DIRECT_SHAPES = {name: SHAPES[name] for name in ("", "fixed", "run", "run-fixed")}
 
 CONTESTANTS: Contestants = {
     "reads_cached": {**SHAPES},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import statistics
+import time
 from itertools import repeat
 
 from harness.cells import Cell, Contestants, Measurement, Task
 from harness.resident import resident_bytes
+
 from uring_rs import Ring
 
 BATCH = 32
@@ -64,6 +67,8 @@ class InFlight(Cell):
             raise AssertionError(f"{self.ring.in_flight} requests are in flight")
 
     def close(self) -> None:
+        os.eventfd_write(self.event, 1)
+        self.ring.submit(self.ring.in_flight)
         self.ring.close()
         os.close(self.event)
 
@@ -116,6 +121,30 @@ class OpenClose(Cell):
                 raise AssertionError("the ring does not work")
 
 
+class Close(Measurement):
+    """Nanoseconds of a close with requests in flight."""
+
+    CLOSES = 5
+
+    def __init__(self, task: Task) -> None:
+        self.held = task.number
+
+    def measure(self) -> float:
+        event = os.eventfd(0)
+        took = statistics.median(self.once(event) for _ in range(self.CLOSES))
+        os.close(event)
+        return took
+
+    def once(self, event: int) -> int:
+        ring = Ring(1024, cq_entries=65536)
+        for _ in repeat(None, self.held):
+            ring.prep_poll_add(event, select.POLLIN)
+        ring.submit()
+        start = time.perf_counter_ns()
+        ring.close()
+        return time.perf_counter_ns() - start
+
+
 class Memory(Measurement):
     """Resident bytes per ring, or per waiting request in a ring that is there already."""
 
@@ -147,6 +176,8 @@ class Memory(Measurement):
                 ring.prep_poll_add(event, select.POLLIN)
             ring.submit()
             each = (resident_bytes() - before) / self.REQUESTS
+            os.eventfd_write(event, 1)
+            ring.submit(self.REQUESTS)
         os.close(event)
         return each
 
@@ -155,5 +186,6 @@ CONTESTANTS: Contestants = {
     "in_flight": {"": InFlight},
     "rings": {"": Rings},
     "open_close": {"": OpenClose},
+    "close": {"": Close},
     "memory": {"": Memory},
 }

@@ -6,6 +6,7 @@ from array import array
 from itertools import repeat
 
 from harness.cells import Cell, Contestants, Task
+
 from uring_rs import CQE_SIZE, Ring, Sqe
 
 ENTRIES = 1024
@@ -50,7 +51,7 @@ class Read(Nops):
                 prep(7)
                 submit(1)
                 for cqe in ring:
-                    token, res = cqe.user_data, cqe.res  # noqa: F841
+                    token, res = cqe.user_data, cqe.res
             return
         for _ in repeat(None, self.batches):
             for i in range(batch):

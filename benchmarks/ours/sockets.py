@@ -6,6 +6,7 @@ import socket
 from itertools import repeat
 
 from harness.cells import Cell, Contestants, Task
+
 from uring_rs import Ring
 
 SIZE = 64

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from harness.cells import Cell, Contestants, Measurement, Task
 from harness.ticker import Busy, delayed_byte, longest_stall_ms
+
 from uring_rs import Ring
 
 from .nops import Read

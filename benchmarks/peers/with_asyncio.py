@@ -8,7 +8,6 @@ import socket
 from harness.cells import Cell, Contestants, Task, Unable
 
 
-
 class PingPong(Cell):
     unit = 2
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from functools import partial
 from itertools import repeat
 
 from harness.cells import Cell, Contestants, Task, Unable
-from harness.data import BLOCK
+from harness.data import BLOCK, check_blocks
 from harness.transfers import Slot, Transfer
-
 
 
 class Loop(Cell):
@@ -51,8 +49,6 @@ class Pread(Transfer):
             data = pread(fd, BLOCK, offset)  # noqa: F841
 
     def verify(self) -> None:
-        from harness.data import check_blocks
-
         for offset in self.task.offsets[:16]:
             check_blocks([os.pread(self.fd, BLOCK, offset)], [offset])
 

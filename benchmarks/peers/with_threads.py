@@ -12,7 +12,6 @@ from harness.ticker import longest_stall_ms
 from harness.transfers import Slot, Transfer
 
 
-
 class Files(Transfer):
     def __init__(self, task: Task, writing: bool = False) -> None:
         super().__init__(task, writing)

@@ -97,7 +97,9 @@ impl Rows {
     #[inline(always)]
     pub fn entry(&self, row: u32) -> io_uring_sqe {
         let opcode = match (self.what, self.buf_index) {
-            (What::Nop, _) => return io_uring_sqe { flags: self.flags, ..entry(IORING_OP_NOP, -1) },
+            (What::Nop, _) => {
+                return io_uring_sqe { flags: self.flags, ..entry(IORING_OP_NOP, -1) }
+            }
             (What::Read, None) => IORING_OP_READ,
             (What::Read, Some(_)) => IORING_OP_READ_FIXED,
             (What::Write, None) => IORING_OP_WRITE,

@@ -63,7 +63,6 @@ fn hold(ring: &PyRing) -> Result<Hold<'_, State>, RingError> {
 }
 
 impl Run<'_> {
-
     /// Take off what has completed, stage what there is room for, and plan the next call. None
     /// when all is done. With `may_wait` the call waits for some of what is in flight.
     fn step(&mut self, may_wait: bool) -> Result<Option<(EnterPlan, bool)>, RingError> {
@@ -83,7 +82,8 @@ impl Run<'_> {
         // Wait until there is room for a good part of a stride again, or at the end for all; if
         // others have filled the ring, for any of theirs.
         let all = self.next == rows.count;
-        let full = all || in_flight >= self.depth || state.core.live() >= self.ring.params.cq_entries;
+        let full =
+            all || in_flight >= self.depth || state.core.live() >= self.ring.params.cq_entries;
         let some = if all { in_flight } else { (self.depth / 8).clamp(1, in_flight.max(1)) };
         let plan = match state.core.plan_submit(if may_wait && full { some } else { 0 }) {
             // No place for this thread's open chain behind the rows: it goes the next time.
@@ -131,13 +131,7 @@ impl Run<'_> {
 
 impl PyRing {
     /// Begin a batch: its rows' memory is held by `owner` until the last has ended.
-    fn begin_batch(
-        &self,
-        py: Python<'_>,
-        count: u32,
-        sink: Sink,
-        owner: Owner,
-    ) -> PyResult<u16> {
+    fn begin_batch(&self, py: Python<'_>, count: u32, sink: Sink, owner: Owner) -> PyResult<u16> {
         let mut owner = Some(owner);
         let mut begun = self.try_begin(py, count, sink, &mut owner);
         if let Ok(None) = begun {
@@ -304,7 +298,11 @@ impl PyRing {
             let size = size_of::<BatchCqe>();
             std::ptr::copy_nonoverlapping(first.as_ptr().cast::<u8>(), to, head * size);
             let rest = to.add(head * size);
-            std::ptr::copy_nonoverlapping(second.as_ptr().cast::<u8>(), rest, (count - head) * size);
+            std::ptr::copy_nonoverlapping(
+                second.as_ptr().cast::<u8>(),
+                rest,
+                (count - head) * size,
+            );
         }
         done.drain(..count);
         Ok(count)

@@ -107,13 +107,7 @@ impl PyRing {
     /// Returns: how many were staged. Fewer than `count` only when no more can be in flight
     ///     (cq_entries): reap, and go on from there.
     #[pyo3(signature = (count, *, tag = 0, flags = 0))]
-    fn prep_nop_batch(
-        &self,
-        py: Python<'_>,
-        count: usize,
-        tag: u64,
-        flags: u32,
-    ) -> PyResult<u32> {
+    fn prep_nop_batch(&self, py: Python<'_>, count: usize, tag: u64, flags: u32) -> PyResult<u32> {
         self.check_open(py)?;
         let rows = Rows::nops(row_count(count)?, convert::batch_flags(flags)?);
         self.stage_rows(py, &rows, tag, Owner::default())

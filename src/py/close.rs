@@ -17,6 +17,9 @@ use crate::ring::teardown::DRAIN_NAP_NS;
 use crate::ring::Phase;
 use crate::sys::opcode;
 
+/// Between tries when the kernel is short of something.
+const SHORT_NAP: Duration = Duration::from_millis(1);
+
 /// How long the collection of a ring that was not closed waits for its requests.
 const LAST_PATIENCE_NS: u64 = 100_000_000;
 
@@ -158,7 +161,8 @@ impl PyRing {
             match cancelled {
                 // Inherited: the kernel lets nobody but the dead thread in.
                 Err(RingError::WrongThread) => return self.watch(py, deadline),
-                cancelled => cancelled.map_err(|error| self.error(py, &error))?,
+                Err(error) if !error.passes() => return Err(self.error(py, &error)),
+                _ => {}
             }
             // What was cancelled on the spot needs no waiting, only a look.
             self.flush_held_back(py)?;
@@ -173,7 +177,11 @@ impl PyRing {
             }
             let kernel = &self.kernel;
             let entered = py.detach(|| plan.run(kernel, Some(left.min(DRAIN_NAP_NS)), 0));
-            entered.map_err(|error| self.error(py, &error))?;
+            match entered {
+                Ok(_) => {}
+                Err(error) if error.passes() => py.detach(|| std::thread::sleep(SHORT_NAP)),
+                Err(error) => return Err(self.error(py, &error)),
+            }
             py.check_signals()?;
         }
     }

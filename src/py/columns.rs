@@ -52,7 +52,9 @@ impl Borrowed {
             _ => return Err(PyTypeError::new_err("a column must be an array of integers")),
         };
         if self.0.ndim != 1 || !matches!(size, 1 | 2 | 4 | 8) {
-            return Err(PyTypeError::new_err("a column must be a one-dimensional array of integers"));
+            return Err(PyTypeError::new_err(
+                "a column must be a one-dimensional array of integers",
+            ));
         }
         let count = self.0.len as usize / size;
         batch::row_count(count)?;
@@ -118,10 +120,7 @@ fn ints(object: Any<'_, '_>) -> PyResult<Column<i64>> {
     Ok(Column::Each(values))
 }
 
-fn convert_all<T>(
-    column: Column<i64>,
-    one: impl Fn(i64) -> PyResult<T>,
-) -> PyResult<Column<T>> {
+fn convert_all<T>(column: Column<i64>, one: impl Fn(i64) -> PyResult<T>) -> PyResult<Column<T>> {
     Ok(match column {
         Column::Same(value) => Column::Same(one(value)?),
         Column::Each(values) => Column::Each(values.into_iter().map(one).collect::<PyResult<_>>()?),
@@ -136,8 +135,9 @@ pub(crate) fn offsets(object: Any<'_, '_>) -> PyResult<Column<i64>> {
 /// Numbers of bytes.
 pub(crate) fn lengths(object: Any<'_, '_>) -> PyResult<Column<u32>> {
     convert_all(ints(object)?, |value| {
-        u32::try_from(value)
-            .map_err(|_| PyValueError::new_err(format!("nbytes must be 0 to 2**32 - 1, not {value}")))
+        u32::try_from(value).map_err(|_| {
+            PyValueError::new_err(format!("nbytes must be 0 to 2**32 - 1, not {value}"))
+        })
     })
 }
 

@@ -73,8 +73,7 @@ impl<'a> Call<'a> {
         // SAFETY: `count` positional values, then one for each name; the empty case may come with
         // a null pointer, which a slice must not have.
         unsafe {
-            let named =
-                if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) as usize };
+            let named = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) as usize };
             if count + named == 0 {
                 return Call { positional: &[], named: &[], names };
             }
@@ -87,7 +86,11 @@ impl<'a> Call<'a> {
     /// Sort the arguments to `places`, whose first ones are positional, by the names of the rest.
     /// False if there is a name or a number of arguments it does not know.
     #[inline(always)]
-    fn sort<const N: usize>(&self, order: [Option<usize>; N], positional: usize) -> Option<[Object; N]> {
+    fn sort<const N: usize>(
+        &self,
+        order: [Option<usize>; N],
+        positional: usize,
+    ) -> Option<[Object; N]> {
         let mut sorted = [null_mut(); N];
         if self.positional.len() > positional {
             return None;
@@ -96,7 +99,8 @@ impl<'a> Call<'a> {
         for (at, &value) in self.named.iter().enumerate() {
             // SAFETY: as many names as named values.
             let name = unsafe { ffi::PyTuple_GET_ITEM(self.names, at as ffi::Py_ssize_t) };
-            let place = order.iter().position(|known| known.is_some_and(|k| NAMES[k].get() == name))?;
+            let place =
+                order.iter().position(|known| known.is_some_and(|k| NAMES[k].get() == name))?;
             if !sorted[place].is_null() {
                 return None;
             }

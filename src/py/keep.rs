@@ -103,7 +103,11 @@ impl Keep {
     /// Bytes of each item of what was exported; 0 if nothing was.
     pub(crate) fn item_size(&self) -> isize {
         // SAFETY: `has_view` says that the exporter has filled it in (I5: its numbers only).
-        if self.has_view { unsafe { self.view.assume_init_ref() }.itemsize } else { 0 }
+        if self.has_view {
+            unsafe { self.view.assume_init_ref() }.itemsize
+        } else {
+            0
+        }
     }
 
     /// Export one more buffer, beside others.

@@ -127,7 +127,14 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(core: Core) -> Self {
-        State { core, ready: VecDeque::new(), peeked: VecDeque::new(), staged_bytes: 0, stash: VecDeque::new(), owners: Vec::new() }
+        State {
+            core,
+            ready: VecDeque::new(),
+            peeked: VecDeque::new(),
+            staged_bytes: 0,
+            stash: VecDeque::new(),
+            owners: Vec::new(),
+        }
     }
 
     /// Completions of single requests that can be handed out without looking at the ring.

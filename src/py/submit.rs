@@ -8,6 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::py::keep::Keep;
+use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
 use crate::py::{errors, request, trace};
@@ -20,6 +21,9 @@ use crate::sys::consts::*;
 
 /// Beyond so many bytes to copy at submission, other threads get their turn meanwhile.
 const MUCH: u64 = 64 * 1024;
+
+/// How long a thread sleeps on a shared ring before it looks whether others left it something.
+const LOOK_AGAIN_NS: u64 = 10_000_000;
 
 /// What every request may carry beside its operation's own arguments.
 pub(crate) struct Common<'a, 'py> {
@@ -258,7 +262,8 @@ impl PyRing {
             let Round { plan, detach, lacking } = self.round(py, &mut want, &mut taken)?;
             let Some(plan) = plan else { return Ok(taken) };
             let left = deadline.map(|at| at.saturating_sub(self.kernel.now_ns()));
-            let entered = self.run(py, plan, left, detach)?;
+            let nap = self.nap(&plan, left);
+            let entered = self.run(py, plan, nap, detach)?;
             if plan.may_block() {
                 py.check_signals()?;
             }
@@ -270,12 +275,12 @@ impl PyRing {
                         return Ok(taken);
                     }
                 }
-                Entered::TimedOut => {
+                Entered::TimedOut if nap == left => {
                     self.harvest(py)?;
                     return Ok(taken);
                 }
                 Entered::Busy => self.harvest(py)?,
-                Entered::Interrupted => {}
+                Entered::Interrupted | Entered::TimedOut => {}
             }
             // With entries submitted, the kernel does not tell that the time was up.
             if lacking > 0 && plan.may_block() && left == Some(0) {
@@ -283,6 +288,17 @@ impl PyRing {
                 return Ok(taken);
             }
         }
+    }
+
+    /// How long the kernel may sleep before we look again. Between our look at a shared ring and the
+    /// kernel's, another thread may take completions off and leave some for us: the kernel sees an
+    /// empty queue then, and would wait for others.
+    #[inline(always)]
+    fn nap(&self, plan: &EnterPlan, left: Option<u64>) -> Option<u64> {
+        if self.cell.shared() && plan.may_block() && matches!(self.kernel, AnyKernel::Linux(_)) {
+            return Some(left.map_or(LOOK_AGAIN_NS, |left| left.min(LOOK_AGAIN_NS)));
+        }
+        left
     }
 
     /// Plan one round: submit first; wait, in a later round, for what is still lacking.

@@ -82,6 +82,13 @@ pub enum RingError {
     Corrupted(&'static str),
 }
 
+impl RingError {
+    /// Is the kernel only short of something just now, so that trying again makes sense?
+    pub fn passes(&self) -> bool {
+        matches!(self, RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM))
+    }
+}
+
 impl fmt::Display for RingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

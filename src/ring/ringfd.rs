@@ -13,8 +13,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Linux 5.18, or with all 16 places of the thread taken), nothing changes.
     #[cold]
     pub(super) fn register_fd(&mut self) {
-        let mut update =
-            io_uring_rsrc_update { offset: u32::MAX, resv: 0, data: self.fd as u64 };
+        let mut update = io_uring_rsrc_update { offset: u32::MAX, resv: 0, data: self.fd as u64 };
         let arg = core::ptr::from_mut(&mut update).cast();
         // SAFETY: one update, read and written during the call (I9: the owner thread).
         let done = unsafe { self.kernel.register(self.fd, IORING_REGISTER_RING_FDS, arg, 1) };
@@ -38,8 +37,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         if self.registered_by == 0 || self.registered_by != syscall::thread_id() {
             return;
         }
-        let mut update =
-            io_uring_rsrc_update { offset: self.enter_fd as u32, resv: 0, data: 0 };
+        let mut update = io_uring_rsrc_update { offset: self.enter_fd as u32, resv: 0, data: 0 };
         let arg = core::ptr::from_mut(&mut update).cast();
         // SAFETY: one update, read during the call (I9).
         let _ = unsafe { self.kernel.register(self.fd, IORING_UNREGISTER_RING_FDS, arg, 1) };

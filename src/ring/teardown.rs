@@ -209,7 +209,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             });
             match waited {
                 // The kernel is short of something just now.
-                Ok(()) | Err(RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM)) => {}
+                Ok(()) => {}
+                Err(error) if error.passes() => {}
                 Err(_) => break,
             }
         }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
+import threading
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -139,8 +141,6 @@ def test_a_closed_ring_refuses(make_ring: Opener, fd: int) -> None:
 
 
 def test_another_thread_is_refused(open_ring: Opener, fd: int) -> None:
-    from threading import Thread
-
     ring = open_ring(8)
     ring.run_nops(2)
     ring.prep_nop_batch(1)
@@ -151,12 +151,10 @@ def test_another_thread_is_refused(open_ring: Opener, fd: int) -> None:
     def elsewhere() -> None:
         calls = calls_on(fd, buf) | {"reap_into": lambda ring: ring.reap_into(bytearray(16))}
         for name, call in calls.items():
-            try:
+            with contextlib.suppress(uring_rs.WrongThread):
                 complaints.append(f"{name}: {call(ring)!r}")
-            except uring_rs.WrongThread:
-                pass
 
-    thread = Thread(target=elsewhere)
+    thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
     assert complaints == []
@@ -181,8 +179,9 @@ def test_unread_records_stay_readable_after_close(make_ring: Opener, pipe: Pipe)
 
 def test_an_exception_in_the_body_discards_staged_rows(make_ring: Opener, fd: int) -> None:
     buf = bytearray(b"-" * 16)
-    with pytest.raises(ZeroDivisionError), make_ring(8) as ring:
-        ring.prep_read_batch(fd, buf, [0, 4, 8, 12])
+    ring = make_ring(8)
+    ring.prep_read_batch(fd, buf, [0, 4, 8, 12])
+    with pytest.raises(ZeroDivisionError), ring:
         raise ZeroDivisionError
     assert buf == b"-" * 16
     buf.append(0)
@@ -201,7 +200,7 @@ def test_a_column_that_closes_the_ring(make_ring: Opener, fd: int) -> None:
     with pytest.raises(uring_rs.RingClosed):
         ring.run_reads(fd, buf, [0, Closing()])  # type: ignore[list-item]
     with pytest.raises(uring_rs.RingClosed):
-        make_ring(8) and ring.prep_read_batch(fd, buf, [0, 4])
+        ring.prep_read_batch(fd, buf, [0, 4])
     buf.append(0)
 
 

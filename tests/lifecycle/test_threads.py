@@ -348,6 +348,37 @@ def test_a_thread_that_waits_does_not_keep_others_from_the_ring() -> None:
     os.close(writer)
 
 
+def test_a_thread_about_to_sleep_gets_what_another_leaves() -> None:
+    # Between a thread's look at the queue and the kernel's, another takes two completions off and
+    # keeps one: the first thread must not sleep on.
+    run_child(
+        """
+        import sys, threading, time, uring_rs
+        sys.setswitchinterval(10)  # The GIL changes hands only where the wait lets go of it.
+        with uring_rs.Ring(8, shared=True) as ring:
+            for _ in range(30):
+                waiting, found = [], []
+                def wait():
+                    waiting.append(True)
+                    start = time.monotonic()
+                    found.append(ring.wait_cqe(20).user_data)
+                    found.append(time.monotonic() - start)
+                thread = threading.Thread(target=wait)
+                thread.start()
+                ring.prep_nop(user_data=1)
+                ring.prep_nop(user_data=2)
+                while not waiting:
+                    time.sleep(0)
+                ring.submit()
+                mine = ring.pop()
+                thread.join()
+                assert {mine.user_data, found[0]} == {1, 2}
+                assert found[1] < 5, found
+        """,
+        timeout=50,
+    )
+
+
 def test_dropped_in_another_thread() -> None:
     ring = uring_rs.Ring(8)
     ring.prep_nop(user_data="staged")

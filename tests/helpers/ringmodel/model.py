@@ -250,7 +250,8 @@ class Model:
                 chain.drained = True
                 self.drained.append(chain)
         if head.op == "NOP" and plain and not self.tainted and not head.late:
-            head.inline = not head.flags & (SqeFlags.ASYNC | SqeFlags.CQE_SKIP_SUCCESS)
+            # The head of a chain that the end of a submission cut short is left to a worker.
+            head.inline = not head.flags & (LINKS | SqeFlags.ASYNC | SqeFlags.CQE_SKIP_SUCCESS)
             if head.inline:
                 self.inline.append(head)
 
@@ -307,8 +308,9 @@ class Model:
         assert chain is not None
         if req.op == "LINK_TIMEOUT":
             return
-        assert req.position > chain.reached, "a chain completed out of order"
-        chain.reached = req.position
+        # A late one of a broken chain is overtaken by the others that were cancelled with it.
+        assert req.position > chain.reached or req.late, "a chain completed out of order"
+        chain.reached = max(chain.reached, req.position)
         if chain.invalid:
             return
         if chain.broken_at is not None:

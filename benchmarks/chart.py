@@ -1,0 +1,165 @@
+"""Draw the chart of a result: python benchmarks/chart.py results/NAME.json [--out STEM]
+
+Writes STEM.png and STEM.svg (default: beside the JSON). Needs matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+OURS, C, PEER = "#c2410c", "#334155", "#94a3b8"
+PANELS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "nop",
+        "1",
+        "NOP, one at a time",
+        ("c", "uring_rs:push", "uring_rs", "liburing:tuned", "liburing", "pyuring"),
+    ),
+    (
+        "nop",
+        "32",
+        "NOP, 32 per submit",
+        ("c", "uring_rs:run", "uring_rs:bulk", "uring_rs", "liburing:tuned", "liburing"),
+    ),
+    (
+        "reads_cached",
+        "128",
+        "4 KiB cached reads, 128 at a time",
+        (
+            "c:fixed",
+            "uring_rs:run-fixed",
+            "uring_rs:bulk",
+            "uring_rs:fixed",
+            "uring_rs",
+            "os:pread",
+            "liburing:tuned",
+            "pyuring",
+            "caio:no-sqpoll",
+        ),
+    ),
+    (
+        "reads_direct",
+        "32",
+        "4 KiB O_DIRECT reads, 32 in flight",
+        ("c", "uring_rs:run", "uring_rs", "threads", "os:preadv"),
+    ),
+    (
+        "pingpong",
+        "inline",
+        "64-byte messages over a socket pair",
+        ("c", "uring_rs", "liburing", "os:socket", "asyncio"),
+    ),
+    (
+        "writes_cached",
+        "32",
+        "4 KiB cached writes (where a ring loses)",
+        ("c", "uring_rs:run", "uring_rs", "liburing", "os:pwrite", "threads"),
+    ),
+)
+LABELS = {
+    "c": "C",
+    "c:fixed": "C, registered",
+    "uring_rs": "uring_rs",
+    "uring_rs:push": "uring_rs, Sqe pushed again",
+    "uring_rs:run": "uring_rs, run_*",
+    "uring_rs:run-fixed": "uring_rs, run_reads, registered",
+    "uring_rs:bulk": "uring_rs, prep_*_batch",
+    "uring_rs:fixed": "uring_rs, registered",
+    "os:pread": "os.pread",
+    "os:preadv": "os.preadv",
+    "os:pwrite": "os.pwrite",
+    "os:socket": "socket.send, recv_into",
+    "threads": "ThreadPoolExecutor",
+    "liburing:tuned": "liburing, tuned",
+    "caio:no-sqpoll": "caio, no SQPOLL",
+}
+
+
+def colour(name: str) -> str:
+    base = name.partition(":")[0]
+    return {"c": C, "uring_rs": OURS}.get(base, PEER)
+
+
+def panel(axes: Any, title: str, cell: str, asked: dict[str, Any], wanted: tuple[str, ...]) -> None:
+    table = asked["contestants"]
+    names = [name for name in wanted if cell in table.get(name, {})]
+    rows = [table[name][cell] for name in names]
+    places = range(len(names))
+    medians = [row["median"] for row in rows]
+    spread = [
+        [row["median"] - row["min"] for row in rows],
+        [row["max"] - row["median"] for row in rows],
+    ]
+    # A round beside other load must not squeeze all bars.
+    limit = max(medians) * 1.3
+    axes.barh(places, medians, color=[colour(name) for name in names], height=0.68)
+    axes.errorbar(medians, places, xerr=spread, fmt="none", ecolor="#0f172a", lw=0.8, capsize=2)
+    axes.set_xlim(0, limit)
+    axes.set_yticks(list(places), [LABELS.get(name, name) for name in names], fontsize=8)
+    axes.invert_yaxis()
+    unit = asked["unit"]
+    for place, median in zip(places, medians, strict=True):
+        text = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
+        axes.annotate(
+            text,
+            (0, place),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+            color="white",
+        )
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_xlabel(f"{unit} per {asked['per']}, less is better", fontsize=7)
+    axes.tick_params(axis="x", labelsize=7)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def draw(result: dict[str, Any], stem: Path) -> list[Path]:
+    matplotlib = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    # The same JSON gives the same bytes, so that a chart in the repository changes with its data.
+    matplotlib.rcParams["svg.hashsalt"] = "uring_rs"
+    plots = importlib.import_module("matplotlib.pyplot")
+    panels = [one for one in PANELS if one[0] in result["questions"]]
+    if not panels:
+        return []
+    rows = (len(panels) + 1) // 2
+    figure, grid = plots.subplots(rows, 2, figsize=(10, 2.35 * rows + 0.5), squeeze=False)
+    flat = [axes for row in grid for axes in row]
+    for axes, (question, cell, title, wanted) in zip(flat, panels, strict=False):
+        panel(axes, title, cell, result["questions"][question], wanted)
+    for axes in flat[len(panels) :]:
+        axes.set_visible(False)
+    machine = result["machine"]
+    note = (
+        f"medians, whiskers from the lowest to the highest round; {machine['cpus']} CPUs, "
+        f"Linux {machine['kernel']}, {machine['python']}, commit {result['commit']}"
+    )
+    figure.text(0.01, 0.005, note, fontsize=7, color="#475569")
+    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    written = []
+    for kind, extra in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+        path = stem.with_suffix(f".{kind}")
+        figure.savefig(path, **extra)
+        written.append(path)
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--out", type=Path, help="without suffix")
+    options = parser.parse_args()
+    result = json.loads(options.results.read_text())
+    for path in draw(result, options.out or options.results.with_suffix("")):
+        print(f"drew {path}")
+
+
+if __name__ == "__main__":
+    main()

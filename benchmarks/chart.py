@@ -57,7 +57,7 @@ PANELS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "writes_cached",
         "32",
         "4 KiB cached writes (where a ring loses)",
-        ("c", "uring_rs:run", "uring_rs", "liburing", "os:pwrite", "threads"),
+        ("c", "uring_rs:run", "uring_rs", "liburing", "os:pwrite"),
     ),
 )
 LABELS = {
@@ -102,16 +102,18 @@ def panel(axes: Any, title: str, cell: str, asked: dict[str, Any], wanted: tuple
     axes.set_yticks(list(places), [LABELS.get(name, name) for name in names], fontsize=8)
     axes.invert_yaxis()
     unit = asked["unit"]
-    for place, median in zip(places, medians, strict=True):
+    for place, row in zip(places, rows, strict=True):
+        median = row["median"]
         text = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
+        inside = median > limit * 0.2
         axes.annotate(
             text,
-            (0, place),
+            (0 if inside else min(row["max"], limit * 0.9), place),
             xytext=(3, 0),
             textcoords="offset points",
             va="center",
             fontsize=7,
-            color="white",
+            color="white" if inside else "#0f172a",
         )
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel(f"{unit} per {asked['per']}, less is better", fontsize=7)

@@ -382,6 +382,10 @@ pub(crate) fn _graveyard(py: Python<'_>) -> usize {
 /// Close a ring without its Python object: its unread completions stay.
 fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) {
     let Ok(Some(mut state)) = cell.hold() else { return };
+    // Announced while holding, so this is exact: nobody is inside the kernel with a plan.
+    if cell.occupied() {
+        return;
+    }
     let kernel = state.core.kernel().clone();
     let deadline = kernel.now_ns().saturating_add(patience_ns);
     let mut back = Vec::new();

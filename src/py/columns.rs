@@ -186,6 +186,7 @@ pub(crate) fn memory(owner: &mut Keep, object: Any<'_, '_>, access: Access) -> P
     }
     let mut each = Vec::new();
     for buffer in object.try_iter()? {
+        batch::row_count(each.len() + 1)?;
         each.push(owner.export_more(&buffer?, access)?);
     }
     Ok(Buffers::Each(each))

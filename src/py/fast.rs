@@ -356,6 +356,10 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     }
     let class = py.get_type::<PyRing>();
     for (at, (method, function)) in METHODS.into_iter().zip(FUNCTIONS).enumerate() {
+        // The module may be made anew (its entry in sys.modules removed), the type only once.
+        if !SLOW[at].get().is_null() {
+            continue;
+        }
         let slow = class.getattr(method)?;
         let doc = documentation(method, &slow)?;
         SLOW[at].set(slow);

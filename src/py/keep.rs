@@ -102,8 +102,8 @@ impl Keep {
 
     /// Bytes of each item of what was exported; 0 if nothing was.
     pub(crate) fn item_size(&self) -> isize {
-        // SAFETY: `has_view` says that the exporter has filled it in (I5: its numbers only).
         if self.has_view {
+            // SAFETY: `has_view` says that the exporter has filled it in (I5: its numbers only).
             unsafe { self.view.assume_init_ref() }.itemsize
         } else {
             0

@@ -35,7 +35,9 @@ use pyo3::prelude::*;
 type Core = crate::ring::Ring<kernel::AnyKernel, keep::Keep>;
 
 /// The compiled half of uring_rs. Import its names from `uring_rs`.
-#[pymodule(gil_used = false)]
+// Free-threaded interpreters turn the GIL on for this module: closing, the collector's view and
+// registered buffers still rely on it.
+#[pymodule(gil_used = true)]
 fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     m.add_class::<ring::PyRing>()?;

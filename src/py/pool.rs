@@ -16,6 +16,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
+use crate::py::errors;
 use crate::py::keep::{Keep, Memory};
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
@@ -73,6 +74,8 @@ pub(crate) struct PyFixedBuffer {
     exports: AtomicU32,
     /// Requests in flight that use it.
     users: AtomicU32,
+    /// The pool stays registered as long as one of its buffers is taken.
+    _pool: Py<PyBufferPool>,
 }
 
 impl PyFixedBuffer {
@@ -100,6 +103,18 @@ impl Drop for PyFixedBuffer {
     fn drop(&mut self) {
         // No export and no request is left: each held a reference (I2).
         self.give_back();
+    }
+}
+
+impl Drop for PyBufferPool {
+    fn drop(&mut self) {
+        // Nobody can close it any more, and the ring takes no other pool before that.
+        Python::attach(|py| {
+            let pending = errors::Pending::save(py);
+            // Refused in a thread that may not use the ring: then closing the ring does it.
+            let _ = self.close(py);
+            pending.restore();
+        });
     }
 }
 
@@ -206,20 +221,22 @@ impl PyBufferPool {
     /// Raises:
     ///     BufferError: all are taken.
     ///     ValueError: the pool was closed.
-    fn take(&self) -> PyResult<PyFixedBuffer> {
-        if !self.memory.registered.load(Ordering::Acquire) {
+    fn take(slf: &Bound<'_, Self>) -> PyResult<PyFixedBuffer> {
+        let this = slf.get();
+        if !this.memory.registered.load(Ordering::Acquire) {
             return Err(PyValueError::new_err("the pool is closed"));
         }
-        let index = self.memory.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let index = this.memory.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let index = index.ok_or_else(|| {
-            PyBufferError::new_err(format!("all {} buffers of the pool are taken", self.count))
+            PyBufferError::new_err(format!("all {} buffers of the pool are taken", this.count))
         })?;
         Ok(PyFixedBuffer {
-            memory: Arc::clone(&self.memory),
+            memory: Arc::clone(&this.memory),
             index,
             released: AtomicBool::new(false),
             exports: AtomicU32::new(0),
             users: AtomicU32::new(0),
+            _pool: slf.clone().unbind(),
         })
     }
 
@@ -231,13 +248,16 @@ impl PyBufferPool {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let ring = self.ring.get();
         let mut state = ring.hold(py)?;
-        if !self.memory.registered.swap(false, Ordering::AcqRel) || state.core.is_closed() {
+        if !self.memory.registered.load(Ordering::Acquire) || state.core.is_closed() {
             return Ok(());
         }
-        state.core.has_buffers = false;
         let null = core::ptr::null_mut();
         // SAFETY: takes no argument. Requests in flight go on with the memory they hold (I2).
         let done = unsafe { state.core.register(IORING_UNREGISTER_BUFFERS, null, 0) };
+        if done.is_ok() {
+            state.core.has_buffers = false;
+            self.memory.registered.store(false, Ordering::Release);
+        }
         drop(state);
         done.map(drop).map_err(|error| ring.error(py, &error))
     }

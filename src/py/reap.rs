@@ -67,7 +67,10 @@ impl PyRing {
             let stopped_at = {
                 let mut state = self.hold(py)?;
                 if !state.has_events() {
-                    return Ok(());
+                    // Rows that were taken back end a batch without an event.
+                    let ended = state.core.batches().has_ended();
+                    drop(state);
+                    return if ended { self.let_owners_go(py) } else { Ok(()) };
                 }
                 let stopped_at = take_plain(&mut state);
                 state.core.reaped();
@@ -121,7 +124,8 @@ impl PyRing {
         }
         if item.event.skip {
             let token = std::mem::replace(&mut item.token, null_mut());
-            Ready::new(&item.event, item.op, token, None).discard(py, &self.kernel);
+            let extra = item.extra.take();
+            Ready::new(&item.event, item.op, token, extra).discard(py, &self.kernel);
         }
     }
 

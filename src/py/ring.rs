@@ -422,9 +422,12 @@ impl PyRing {
     fn reap(&self, py: Python<'_>, max: Option<usize>) -> PyResult<Vec<Py<PyAny>>> {
         let mut taken = Vec::new();
         while taken.len() < max.unwrap_or(usize::MAX) {
-            match self.next_ready(py)? {
-                Some(next) => taken.push(next),
-                None => break,
+            match self.next_ready(py) {
+                Ok(Some(next)) => taken.push(next),
+                Ok(None) => break,
+                // What was taken must not be lost; an error that stays comes with the next call.
+                Err(_) if !taken.is_empty() => break,
+                Err(error) => return Err(error),
             }
         }
         Ok(taken)

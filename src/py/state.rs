@@ -17,6 +17,7 @@ use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::Event;
 use crate::sys::opcode;
+use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
 
 /// What an operation brought back beside its result.
 pub(crate) struct Results {
@@ -40,6 +41,23 @@ impl Results {
                 msg_flags: msg.flags(),
             })),
             _ => None,
+        }
+    }
+}
+
+impl Results {
+    /// Close the descriptors that came with a message nobody will look at (I10).
+    pub(crate) fn close_received(&self, kernel: &AnyKernel) {
+        let rights = self
+            .ancillary
+            .iter()
+            .filter(|(level, kind, _)| (*level, *kind) == (SOL_SOCKET, SCM_RIGHTS));
+        for (_, _, data) in rights {
+            for bytes in data.chunks_exact(size_of::<i32>()) {
+                let Ok(bytes) = bytes.try_into() else { continue };
+                // SAFETY: received by this process, and shown to nobody (I10).
+                unsafe { kernel.close(i32::from_ne_bytes(bytes)) };
+            }
         }
     }
 }
@@ -102,6 +120,9 @@ impl Ready {
 
     /// Nobody will look at it: let go of the token and of what the result brought (I10).
     pub(crate) fn discard(self, _py: Python<'_>, kernel: &AnyKernel) {
+        if let Some(results) = &self.extra {
+            results.close_received(kernel);
+        }
         if self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.makes_fd()) {
             // SAFETY: a descriptor that this request opened and that nobody was told of (I10).
             unsafe { kernel.close(self.res) };

@@ -233,12 +233,14 @@ impl PyRing {
         detach: bool,
     ) -> PyResult<Entered> {
         let kernel = &self.kernel;
-        let result = if detach {
-            py.detach(|| plan.run(kernel, timeout_ns, 0))
-        } else {
-            plan.run(kernel, timeout_ns, 0)
+        // Out before the interpreter is taken back, which may run destructors that wait for us.
+        let cell = &self.cell;
+        let run = || {
+            let result = plan.run(kernel, timeout_ns, 0);
+            cell.left();
+            result
         };
-        self.cell.left();
+        let result = if detach { py.detach(run) } else { run() };
         if let Some(callback) = &self.trace {
             trace::enter(py, callback, &plan, &result);
         }

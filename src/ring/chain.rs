@@ -1,11 +1,23 @@
 //! Links: a chain must reach the kernel whole, in one submission, with nobody else's entries in
 //! its middle.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::ring::error::RingError;
 use crate::ring::sq::Sq;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::{IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
-use crate::sys::syscall;
+
+thread_local! {
+    static SERIAL: u64 = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+}
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
+/// A number for the calling thread that no later thread ever gets: the C library reuses its own
+/// identifiers, and a chain left open by a thread that died must not catch another's entries.
+fn this_thread() -> u64 {
+    SERIAL.with(|serial| *serial)
+}
 
 const LINKS: u8 = IOSQE_IO_LINK | IOSQE_IO_HARDLINK;
 
@@ -15,7 +27,7 @@ pub struct Chains {
     /// One thread at a time: where in the queue the open chain begins.
     open_at: Option<u32>,
     /// Many threads: each thread's open chain waits here until it is complete.
-    apart: Vec<(usize, Vec<io_uring_sqe>)>,
+    apart: Vec<(u64, Vec<io_uring_sqe>)>,
 }
 
 impl Chains {
@@ -42,7 +54,7 @@ impl Chains {
 
     /// Stage an entry of one of many threads. Entries of an open chain wait apart.
     pub fn stage(&mut self, sq: &mut Sq, sqe: io_uring_sqe) -> Result<(), RingError> {
-        let me = syscall::thread_id();
+        let me = this_thread();
         let mine = self.apart.iter().position(|(thread, _)| *thread == me);
         if sqe.flags & LINKS != 0 {
             let at = mine.unwrap_or_else(|| {
@@ -74,7 +86,7 @@ impl Chains {
         if self.apart.is_empty() {
             return Ok(());
         }
-        let me = syscall::thread_id();
+        let me = this_thread();
         let Some(at) = self.apart.iter().position(|(thread, _)| *thread == me) else {
             return Ok(());
         };

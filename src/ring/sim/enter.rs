@@ -134,7 +134,11 @@ impl World {
             None => Entered::Stuck(taken),
             // Whatever ended the wait, entries that were taken are told first.
             Some(_) if taken > 0 => Entered::Done(Ok(taken)),
-            Some(result) => Entered::Done(result.map(|()| 0)),
+            Some(result) => {
+                // The user has been told, and may go on without what was dropped.
+                self.rings[ring].lost &= result != Err(Errno::EBADR);
+                Entered::Done(result.map(|()| 0))
+            }
         }
     }
 
@@ -220,7 +224,7 @@ impl World {
         }
         let mut min_deadline = limits.min_deadline;
         let error = loop {
-            if core::mem::take(&mut self.rings[ring].lost) {
+            if self.rings[ring].lost {
                 break Errno::EBADR;
             }
             // Its timeouts end a wait whatever their number.

@@ -259,6 +259,9 @@ impl Files {
             Object::Regular { inode, append } => {
                 let data = &mut self.inodes[inode];
                 let asked = position(open.pos, offset)?;
+                if bytes.is_empty() {
+                    return Ok(0);
+                }
                 let at = if append { data.len() } else { asked as usize };
                 let end = at.checked_add(bytes.len()).ok_or(Errno::EFBIG)?;
                 // Simulated files live in memory; a far offset is beyond this file system.

@@ -49,6 +49,7 @@ class Base(RuleBasedStateMachine):
         self.posted = 0
         self.steps = 0
         self.closed = False
+        self.woken = False  # the next wait may end early
         self.unread_lost = False
 
     # --- beginning
@@ -252,11 +253,13 @@ class Base(RuleBasedStateMachine):
             self.end("close")
         self.check_bytes()
         self.world.finish()
+        self.model.take_apart()
         self.model = self.sources = self.sinks = self.filled = self.numbered = None  # type: ignore[assignment]
         self.common = self.ring = self.shown = None  # type: ignore[assignment]
         if any(ref() is not None for _, ref in self.watched):
             gc.collect()
-        assert [name for name, ref in self.watched if ref() is not None] == []
+        left = [name for name, ref in self.watched if ref() is not None]
+        assert not left, left
 
     def abandon(self) -> None:
         with contextlib.suppress(Exception):

@@ -355,3 +355,8 @@ class Model:
                 elif req.res > 0:
                     surely.update(payload[: req.res // 4])
         return surely, perhaps
+
+    def take_apart(self) -> None:
+        """Leave no cycles to the collector."""
+        for req in self.by_key.values():
+            req.chain = req.target = None

@@ -102,12 +102,11 @@ impl Keep {
 
     /// Bytes of each item of what was exported; 0 if nothing was.
     pub(crate) fn item_size(&self) -> isize {
-        if self.has_view {
-            // SAFETY: `has_view` says that the exporter has filled it in (I5: its numbers only).
-            unsafe { self.view.assume_init_ref() }.itemsize
-        } else {
-            0
+        if !self.has_view {
+            return 0;
         }
+        // SAFETY: `has_view` says that the exporter has filled it in (I5: its numbers only).
+        unsafe { self.view.assume_init_ref() }.itemsize
     }
 
     /// Export one more buffer, beside others.

@@ -265,7 +265,11 @@ impl PyRing {
             let Some(plan) = plan else { return Ok(taken) };
             let left = deadline.map(|at| at.saturating_sub(self.kernel.now_ns()));
             let nap = self.nap(&plan, left);
-            let entered = self.run(py, plan, nap, detach)?;
+            let entered = self.run(py, plan, nap, detach);
+            if plan.min_complete > 1 {
+                self.wake.after_sleep();
+            }
+            let entered = entered?;
             if plan.may_block() {
                 py.check_signals()?;
             }
@@ -320,7 +324,12 @@ impl PyRing {
             let lacking = want.lacking(&mut state);
             let staged = state.core.sq().staged();
             let pending = if self.sqpoll { 0 } else { state.core.pending() };
-            let min = if pending == 0 { lacking } else { 0 };
+            let min = match pending {
+                // On a shared ring the waiter looks up now and then anyway.
+                0 if self.cell.shared() => lacking,
+                0 => self.wake.before_sleep(lacking),
+                _ => 0,
+            };
             match state.core.plan_submit(min) {
                 Ok(mut plan) => {
                     if let (Some(plan), true) = (&mut plan, lacking > 0) {

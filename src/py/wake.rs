@@ -1,7 +1,7 @@
 //! Waking a ring's waiter from any thread: a completion of our own, sent with
 //! IORING_REGISTER_SEND_MSG_RING, which needs no ring of the sender's.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::py::kernel::AnyKernel;
@@ -20,13 +20,43 @@ pub(crate) struct Wake {
     fd: Mutex<i32>,
     /// A wake-up is on its way: more of them change nothing.
     pending: AtomicBool,
+    /// How many completions the owner sleeps for, if it does for more than one.
+    wanted: AtomicU32,
     /// A wake-up came before anybody used the ring: the kernel takes none until it is enabled.
     early: AtomicBool,
 }
 
 impl Wake {
     pub(crate) fn new(fd: i32) -> Self {
-        Wake { fd: Mutex::new(fd), pending: AtomicBool::new(false), early: AtomicBool::new(false) }
+        Wake {
+            fd: Mutex::new(fd),
+            pending: AtomicBool::new(false),
+            wanted: AtomicU32::new(0),
+            early: AtomicBool::new(false),
+        }
+    }
+
+    /// The owner is about to sleep for `count` completions: for how many may it? A wake-up that is
+    /// on its way is one completion, and was sent without knowing of any more.
+    ///
+    /// Each side tells and then looks, in one order for all: one of them sees the other.
+    #[inline(always)]
+    pub(crate) fn before_sleep(&self, count: u32) -> u32 {
+        if count <= 1 {
+            return count;
+        }
+        self.wanted.store(count, Ordering::SeqCst);
+        if self.pending.load(Ordering::SeqCst) {
+            1
+        } else {
+            count
+        }
+    }
+
+    /// The owner sleeps no more.
+    #[inline(always)]
+    pub(crate) fn after_sleep(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
     }
 
     /// The wake-up was seen; the next one is a new one.
@@ -51,15 +81,21 @@ impl Wake {
         if *fd < 0 {
             return Err(RingError::Closed);
         }
-        if self.pending.swap(true, Ordering::AcqRel) {
+        if self.pending.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        let mut sent = send(kernel, *fd);
+        // The kernel lets a waiter sleep until there are as many as it wants.
+        for _ in 1..self.wanted.load(Ordering::SeqCst) {
+            if send(kernel, *fd, Kind::Filler).is_err() {
+                break;
+            }
+        }
+        let mut sent = send(kernel, *fd, Kind::Wake);
         if matches!(sent, Err(Errno::EBADFD)) {
             self.early.store(true, Ordering::SeqCst);
             // The owner may have come meanwhile and be asleep already; if it still has not, it
             // will find the note when it does.
-            sent = match send(kernel, *fd) {
+            sent = match send(kernel, *fd, Kind::Wake) {
                 Err(Errno::EBADFD) => return Ok(()),
                 sent => sent,
             };
@@ -81,12 +117,12 @@ impl Wake {
     }
 }
 
-/// Post the ring's own completion into the ring behind `fd`, which must be open.
-fn send(kernel: &AnyKernel, fd: i32) -> Result<(), Errno> {
+/// Post a completion of our own into the ring behind `fd`, which must be open.
+fn send(kernel: &AnyKernel, fd: i32, kind: Kind) -> Result<(), Errno> {
     let mut sqe = io_uring_sqe {
         opcode: IORING_OP_MSG_RING,
         fd,
-        off: internal_key(Kind::Wake),
+        off: internal_key(kind),
         addr: IORING_MSG_DATA,
         ..Default::default()
     };

@@ -388,6 +388,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             k if k == slots::internal_key(Kind::Internal) => {
                 self.cancelling = self.cancelling.saturating_sub(1);
             }
+            k if k == slots::internal_key(Kind::Filler) => {}
             _ => self.strays += 1,
         }
     }

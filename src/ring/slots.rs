@@ -19,6 +19,8 @@ pub enum Kind {
     Internal = 2,
     /// An element of a batch.
     Batch = 3,
+    /// Nothing: there to make full the number of completions that somebody waits for.
+    Filler = 4,
 }
 
 /// The key of a completion that is no request's.

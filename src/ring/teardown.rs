@@ -40,7 +40,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let sqe = io_uring_sqe {
             opcode: IORING_OP_NOP,
             fd: -1,
-            user_data: internal_key(Kind::Internal),
+            user_data: internal_key(Kind::Filler),
             ..Default::default()
         };
         for _ in 0..count {

@@ -20,7 +20,7 @@ plans = st.lists(
     min_size=2,
     max_size=4,
 )
-"""For each thread its chains: how long, whether it takes completions after it, whether by waiting."""
+"""For each thread its chains: how long, whether it reaps after it, whether by waiting."""
 
 
 def work(
@@ -59,9 +59,7 @@ def prepare(
             return
 
 
-def take(
-    ring: uring_rs.Ring, taking: threading.Lock, taken: list[tuple[int, int, int]]
-) -> None:
+def take(ring: uring_rs.Ring, taking: threading.Lock, taken: list[tuple[int, int, int]]) -> None:
     """One at a time, so that the order in which they are handed out is known."""
     while True:
         with taking:
@@ -83,9 +81,7 @@ def run(ring: uring_rs.Ring, plans: list[list[tuple[int, bool, bool]]]) -> None:
         except BaseException as error:
             failed.append(error)
 
-    threads = [
-        threading.Thread(target=guarded, args=(me, plan)) for me, plan in enumerate(plans)
-    ]
+    threads = [threading.Thread(target=guarded, args=(me, plan)) for me, plan in enumerate(plans)]
     for thread in threads:
         thread.start()
     for thread in threads:

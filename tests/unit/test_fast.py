@@ -51,7 +51,8 @@ INTS: list[object] = [
     0, 1, 4, -1, -2, 255, 256, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64,
     -(2**63), -(2**63) - 1, 10**30, True, False, None, Int(4), Int(-1), Index(), Loud(),
     1.0, 4.5, "4", b"4", [4], Op.READV, SqeFlags.ASYNC, SqeFlags.IO_LINK,
-    SqeFlags.IO_LINK | SqeFlags.ASYNC, SqeFlags.CQE_SKIP_SUCCESS, SqeFlags.BUFFER_SELECT, SqeFlags.IO_DRAIN, SqeFlags(0),
+    SqeFlags.IO_LINK | SqeFlags.ASYNC, SqeFlags.CQE_SKIP_SUCCESS, SqeFlags.BUFFER_SELECT,
+    SqeFlags.IO_DRAIN, SqeFlags(0),
 ]  # fmt: skip
 
 TOKENS: list[object] = [None, 0, "token", (), object(), Ring, Loud()]

@@ -23,7 +23,7 @@ def complaint(req: Req, res: int, flags: int) -> str | None:
     if flags & CqeFlags.MORE:
         if not req.multishot:
             return "MORE on a request that completes once"
-        return None if 0 < res and not res & ~POLLED else "not an event that was asked for"
+        return None if res > 0 and not res & ~POLLED else "not an event that was asked for"
     if req.fault is not None and res == req.fault:
         return None
     if res == -errno.ECANCELED:

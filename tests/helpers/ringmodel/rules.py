@@ -159,7 +159,7 @@ class Preparing(Base):
             req = Req("READ", link, bufs=[buf], fills=True, size=len(buf), source=source)
             self.prep(req, "read", source.fd, buf, token=2, via=False)
 
-    @precondition(lambda self: open_ring(self) and self.model.live)
+    @precondition(open_ring)
     @rule(
         which=st.integers(0, 40),
         what=st.sampled_from(["cancel", "cancel", "poll_remove", "timeout_remove"]),
@@ -228,7 +228,8 @@ class Driving(Base):
         for req in reqs:
             self.prep(req, "nop", token=2, via=False)
         count = sum(req.handle is not None for req in reqs)
-        if any(req.flags & DRAIN for req in self.model.queue):
+        if self.model.tainted or any(req.flags & DRAIN for req in self.model.queue):
+            # They may have to wait for something that nobody brings about.
             return
         ready = self.take(lambda: ring.wait(count)) or 0
         assert self.model.queue == []
@@ -374,7 +375,14 @@ class Driving(Base):
         if self.ring is None:
             return
         ring = self.ring
-        calls = [ring.submit, ring.flush, ring.discard, ring.wait, ring.fileno, ring.prep_cancel_all]
+        calls = [
+            ring.submit,
+            ring.flush,
+            ring.discard,
+            ring.wait,
+            ring.fileno,
+            ring.prep_cancel_all,
+        ]
         calls += [lambda: ring.enter(1), lambda: ring.prep_read(0, self.filled[0]), ring.wake]
         calls += [lambda: ring.push(uring_rs.Sqe.nop()), ring.completions, ring.sq_wait]
         for call in calls:

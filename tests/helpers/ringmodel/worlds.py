@@ -201,7 +201,8 @@ class RealWorld:
         """Close what is left. Then the same descriptors are open as before, and no ring mapped."""
         for fd in list(self.fds):
             self.close(fd)
-        assert set(os.listdir("/proc/self/fd")) == self.before
+        after = set(os.listdir("/proc/self/fd"))
+        assert after == self.before, f"left open: {after - self.before}"
         with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
             assert [line for line in maps if "io_uring" in line] == []
 

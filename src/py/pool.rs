@@ -74,8 +74,6 @@ pub(crate) struct PyFixedBuffer {
     exports: AtomicU32,
     /// Requests in flight that use it.
     users: AtomicU32,
-    /// The pool stays registered as long as one of its buffers is taken.
-    _pool: Py<PyBufferPool>,
 }
 
 impl PyFixedBuffer {
@@ -108,7 +106,11 @@ impl Drop for PyFixedBuffer {
 
 impl Drop for PyBufferPool {
     fn drop(&mut self) {
-        // Nobody can close it any more, and the ring takes no other pool before that.
+        // Nobody can close it any more, and the ring takes no other pool before that. Buffers still
+        // taken are in use, though: with them it stays registered until the ring closes.
+        if self.available() < self.count as usize {
+            return;
+        }
         Python::attach(|py| {
             let pending = errors::Pending::save(py);
             // Refused in a thread that may not use the ring: then closing the ring does it.
@@ -221,22 +223,20 @@ impl PyBufferPool {
     /// Raises:
     ///     BufferError: all are taken.
     ///     ValueError: the pool was closed.
-    fn take(slf: &Bound<'_, Self>) -> PyResult<PyFixedBuffer> {
-        let this = slf.get();
-        if !this.memory.registered.load(Ordering::Acquire) {
+    fn take(&self) -> PyResult<PyFixedBuffer> {
+        if !self.memory.registered.load(Ordering::Acquire) {
             return Err(PyValueError::new_err("the pool is closed"));
         }
-        let index = this.memory.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let index = self.memory.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let index = index.ok_or_else(|| {
-            PyBufferError::new_err(format!("all {} buffers of the pool are taken", this.count))
+            PyBufferError::new_err(format!("all {} buffers of the pool are taken", self.count))
         })?;
         Ok(PyFixedBuffer {
-            memory: Arc::clone(&this.memory),
+            memory: Arc::clone(&self.memory),
             index,
             released: AtomicBool::new(false),
             exports: AtomicU32::new(0),
             users: AtomicU32::new(0),
-            _pool: slf.clone().unbind(),
         })
     }
 

@@ -267,6 +267,8 @@ class Base(RuleBasedStateMachine):
         if self.ring is not None:
             with contextlib.suppress(Exception):
                 self.ring.close(1.0)
+        # Its unread completions may be descriptors, which it closes when it goes.
+        self.ring = self.shown = None
         with contextlib.suppress(Exception):
             self.world.finish()
 

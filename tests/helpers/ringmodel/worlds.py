@@ -202,7 +202,8 @@ class RealWorld:
         for fd in list(self.fds):
             self.close(fd)
         after = set(os.listdir("/proc/self/fd"))
-        assert after == self.before, f"left open: {after - self.before}"
+        left, gone = after - self.before, self.before - after
+        assert not left and not gone, f"left open: {left}; closed besides: {gone}"
         with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
             assert [line for line in maps if "io_uring" in line] == []
 

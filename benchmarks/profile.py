@@ -85,6 +85,22 @@ def read(ops: int) -> None:
             token, res = cqe.user_data, cqe.res  # noqa: F841
 
 
+def push_read(ops: int) -> None:
+    """the same read as an Sqe for each buffer, pushed again and again"""
+    from uring_rs import Ring, Sqe
+
+    ring = Ring(1024)
+    push, submit = ring.push, ring.submit
+    fd = os.open(__file__, os.O_RDONLY)
+    sqes = [Sqe.read(fd, bytearray(64), 0) for _ in range(BATCH)]
+    for _ in repeat(None, ops // BATCH):
+        for sqe in sqes:
+            push(sqe)
+        submit(BATCH)
+        for cqe in ring:
+            token, res = cqe.user_data, cqe.res  # noqa: F841
+
+
 def bulk(ops: int) -> None:
     """prep_nop_batch, submit, reap_into; the results are not read"""
     from uring_rs import CQE_SIZE, Ring
@@ -111,7 +127,7 @@ def run(ops: int) -> None:
 
 
 SHAPES: dict[str, Callable[[int], None]] = {
-    work.__name__: work for work in (nop, alone, push, read, bulk, run)
+    work.__name__: work for work in (nop, alone, push, read, push_read, bulk, run)
 }
 
 

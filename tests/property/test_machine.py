@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from helpers.ringmodel.rules import RealMachine, SimMachine
+from helpers.ringmodel.machines import RealMachine, SimMachine
 
 ALL = settings().max_examples
 LONG_ENOUGH = pytest.mark.timeout(120 + ALL * 0.4)

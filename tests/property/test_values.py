@@ -65,7 +65,7 @@ def entry(sqe: Sqe) -> Entry:
 def nanoseconds(seconds: object) -> int:
     """The time that a timeout of so many seconds hands to the kernel."""
     sqe = Sqe.timeout(seconds)  # type: ignore[arg-type]
-    whole, rest = struct.unpack("<qq", ctypes.string_at(entry(sqe).addr, 16))
+    whole, rest = map(int, struct.unpack("<qq", ctypes.string_at(entry(sqe).addr, 16)))
     assert 0 <= rest < 10**9
     return whole * 10**9 + rest
 

@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
@@ -54,7 +54,13 @@ class Base(RuleBasedStateMachine):
 
     # --- beginning
 
-    def open(self, entries: int, cq_entries: int | None, shared: bool, sq_full: str) -> None:
+    def open(
+        self,
+        entries: int,
+        cq_entries: int | None,
+        shared: bool,
+        sq_full: Literal["submit", "raise"],
+    ) -> None:
         """Make the ring and what it works on."""
         log = self.log
         self.ring = Ring(
@@ -166,9 +172,10 @@ class Base(RuleBasedStateMachine):
 
     def take(self, call: Callable[[], T], room: bool = False) -> T | None:
         """Call the ring; None if it failed as planned."""
+        answer = None
         with self.trouble(room):
-            return call()
-        return None
+            answer = call()
+        return answer
 
     # --- completions
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import select
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 import uring_rs
 from uring_rs import EnterFlags, RingClosed, SqeFlags, SubmissionQueueFull
 
 from .machine import Base
 from .model import Buffer, Req
-from .worlds import RealWorld, SimWorld
 
 LINK, HARD = int(SqeFlags.IO_LINK), int(SqeFlags.IO_HARDLINK)
 DRAIN, ASYNC = int(SqeFlags.IO_DRAIN), int(SqeFlags.ASYNC)
@@ -269,6 +267,23 @@ class Driving(Base):
             ring.enter(count, 0, int(EnterFlags.GETEVENTS) if getevents else 0)
 
     @precondition(open_ring)
+    @rule(which=few, count=st.integers(1, 6))
+    def flood(self, which: int, count: int) -> None:
+        """Events of a poll, and nobody takes their completions: the queue is soon full."""
+        assert self.ring is not None
+        source = self.sources[which % len(self.sources)]
+        if source.closed or self.model.tainted or self.planned():
+            return
+        req = Req("POLL_ADD", source=source, multishot=True)
+        more = {"multishot": True}
+        self.prep(req, "poll_add", source.fd, select.POLLIN, token=2, via=False, **more)
+        self.take(self.ring.submit)
+        for _ in range(count):
+            self.world.feed(source, 1)
+            with self.trouble_raw(0):
+                self.ring.enter(0, 0, int(EnterFlags.GETEVENTS))
+
+    @precondition(open_ring)
     @rule()
     def sq_wait(self) -> None:
         assert self.ring is not None
@@ -375,7 +390,7 @@ class Driving(Base):
         if self.ring is None:
             return
         ring = self.ring
-        calls = [
+        calls: list[Callable[[], object]] = [
             ring.submit,
             ring.flush,
             ring.discard,
@@ -419,88 +434,3 @@ class Outside(Base):
 
 class Rules(Preparing, Driving, Outside):
     """All rules that both kernels know."""
-
-
-sizes = st.sampled_from([(1, None), (2, None), (4, None), (8, None), (8, 8), (1, 1), (4, 64)])
-
-
-class RealMachine(Rules):
-    """A ring of the running kernel."""
-
-    @initialize(size=sizes, shared=st.booleans(), full=st.sampled_from(["submit", "raise"]))
-    def begin(self, size: tuple[int, int | None], shared: bool, full: str) -> None:
-        self.world = RealWorld()
-        self.open(*size, shared, full)
-
-
-class SimMachine(Rules):
-    """A ring of a simulated kernel, in which things go wrong."""
-
-    @initialize(
-        size=sizes,
-        shared=st.booleans(),
-        full=st.sampled_from(["submit", "raise"]),
-        seed=st.integers(0, 2**32),
-        linux=st.sampled_from([(6, 18), (6, 18), (6, 12), (5, 19), (5, 15), (5, 11)]),
-        cold=st.sampled_from([0, 50]),
-        start=st.sampled_from([None, 0, 2**32 - 1, 2**31 - 2]),
-    )
-    def begin(
-        self,
-        size: tuple[int, int | None],
-        shared: bool,
-        full: str,
-        seed: int,
-        linux: tuple[int, int],
-        cold: int,
-        start: int | None,
-    ) -> None:
-        self.world = SimWorld(seed, linux, cold, start)
-        if linux < (6, 0):
-            # All cancellations of such a kernel are requests, and wait behind a drain themselves:
-            # with an earlier request that never ends, a close never does.
-            self.allowed = 0xFF & ~DRAIN
-        self.open(*size, shared, full)
-
-    @property
-    def kernel(self) -> uring_rs.SimKernel:
-        assert self.world.kernel is not None
-        return self.world.kernel
-
-    @precondition(open_ring)
-    @rule(seconds=st.sampled_from([1e-6, 1e-4, 0.002, 4000.0]))
-    def advance(self, seconds: float) -> None:
-        self.world.pass_time(seconds)
-
-    @precondition(lambda self: open_ring(self) and self.planned() < 3)
-    @rule(
-        nth=st.integers(0, 2),
-        what=st.sampled_from(
-            [errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENOMEM, "interrupt", "wake"]
-        ),
-    )
-    def fail_enter(self, nth: int, what: int | str) -> None:
-        self.kernel.fail_call("enter", nth, what)
-
-    @precondition(lambda self: open_ring(self) and self.planned() < 3)
-    @rule(nth=st.integers(0, 2), count=st.integers(0, 4))
-    def short_submit(self, nth: int, count: int) -> None:
-        self.kernel.fail_call("enter", nth, ("short", count))
-
-    @precondition(lambda self: open_ring(self) and self.model.queue)
-    @rule(
-        which=few,
-        what=st.sampled_from(["error", "short", "late"]),
-        late=st.sampled_from([1000, 1_000_000, 30_000_000]),
-        size=st.sampled_from([4, 8, 16]),
-    )
-    def fail_request(self, which: int, what: str, late: int, size: int) -> None:
-        """Plan the fate of a request that is in the queue, and so is sure to be taken."""
-        nth = which % len(self.model.queue)
-        req = self.model.queue[nth]
-        if what == "short" and not req.size:
-            return
-        value = {"error": -errno.EIO, "short": size, "late": late}[what]
-        self.kernel.fail_request(nth, "late" if what == "late" else "result", value)
-        plan = ("late" if what == "late" else "result", value)
-        self.model.planned[len(self.model.taken) + nth] = plan

@@ -52,7 +52,8 @@ class Sink:
 class World(Protocol):
     """What both kernels can do for a test."""
 
-    kernel: uring_rs.SimKernel | None
+    @property
+    def kernel(self) -> uring_rs.SimKernel | None: ...
 
     def source(self, stream: bool) -> Source: ...
     def sink(self) -> Sink: ...
@@ -203,7 +204,7 @@ class RealWorld:
             self.close(fd)
         after = set(os.listdir("/proc/self/fd"))
         left, gone = after - self.before, self.before - after
-        assert not left and not gone, f"left open: {left}; closed besides: {gone}"
+        assert (left, gone) == (set(), set()), f"left open: {left}; closed besides: {gone}"
         with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
             assert [line for line in maps if "io_uring" in line] == []
 

@@ -14,6 +14,7 @@ use crate::ring::access::RingCell;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::teardown::DRAIN_NAP_NS;
+use crate::ring::wait::EnterPlan;
 use crate::ring::Phase;
 use crate::sys::opcode;
 
@@ -149,14 +150,21 @@ impl PyRing {
     /// Steps 3 and 4: cancel, and take completions off until none is live. False when the time is
     /// up first.
     fn drain(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<bool> {
+        let mut last_live = 0;
         loop {
             self.harvest(py)?;
             let (cancelled, plan) = {
                 let mut state = self.hold(py)?;
-                if state.core.live() == 0 {
+                let live = state.core.live();
+                if live == 0 {
                     return Ok(true);
                 }
-                (state.core.cancel_in_flight(), state.core.plan_drain())
+                // The kernel looks at every request to cancel them all: not again while those of
+                // the last time are still coming in.
+                let stalled = last_live == 0 || live >= last_live;
+                last_live = live;
+                let cancelled = if stalled { state.core.cancel_in_flight() } else { Ok(()) };
+                (cancelled, state.core.plan_drain())
             };
             match cancelled {
                 // Inherited: the kernel lets nobody but the dead thread in.
@@ -167,10 +175,12 @@ impl PyRing {
             // What was cancelled on the spot needs no waiting, only a look.
             self.flush_held_back(py)?;
             self.harvest(py)?;
-            if self.hold(py)?.core.live() == 0 {
+            let live = self.hold(py)?.core.live();
+            if live == 0 {
                 return Ok(true);
             }
             let Some(plan) = plan else { return Ok(true) };
+            let plan = EnterPlan { min_complete: live, ..plan };
             let left = deadline.map_or(u64::MAX, |at| at.saturating_sub(self.kernel.now_ns()));
             if left == 0 {
                 return Ok(false);

@@ -119,7 +119,7 @@ def test_no_leak() -> None:
 
 
 def test_descriptors_left_and_gone() -> None:
-    with pytest.raises(Leak, match="left open: .*-> /dev/null"), leak_check():
+    with pytest.raises(Leak, match=r"left open: .*-> /dev/null"), leak_check():
         fd = os.open("/dev/null", os.O_RDONLY)
     with pytest.raises(Leak, match=f"did not open: \\[{fd}\\]"), leak_check():
         os.close(fd)
@@ -135,24 +135,24 @@ def test_what_the_block_raises_is_told_instead() -> None:
 def test_requests_in_flight_are_leaks() -> None:
     with SimRing() as ring:
         reader, _writer = ring.kernel.pipe()
-        with pytest.raises(Leak, match=r"1 requests in flight; .*simulated kernel has 1"):
-            with leak_check(ring, ring.kernel):
-                ring.prep_read(reader, bytearray(1))
-                ring.submit()
-        with pytest.raises(Leak, match=r"simulated descriptors left open: \[\d+\]"):
-            with leak_check(ring.kernel):
-                ring.kernel.file("more")
-                ring.prep_cancel_all()
-                ring.submit(wait=2)
+        in_flight = r"1 requests in flight; .*simulated kernel has 1"
+        with pytest.raises(Leak, match=in_flight), leak_check(ring, ring.kernel):
+            ring.prep_read(reader, bytearray(1))
+            ring.submit()
+        left = r"simulated descriptors left open: \[\d+\]"
+        with pytest.raises(Leak, match=left), leak_check(ring.kernel):
+            ring.kernel.file("more")
+            ring.prep_cancel_all()
+            ring.submit(wait=2)
 
 
 def test_strays_and_misuse_are_leaks() -> None:
-    with SimRing() as ring:
-        with pytest.raises(Leak, match="1 completions that nobody asked for"), leak_check(ring):
-            ring.kernel.fail_request(0, "twice")
-            ring.prep_nop()
-            ring.submit(wait=1)
-            ring.reap()
+    stray = "1 completions that nobody asked for"
+    with SimRing() as ring, pytest.raises(Leak, match=stray), leak_check(ring):
+        ring.kernel.fail_request(0, "twice")
+        ring.prep_nop()
+        ring.submit(wait=1)
+        ring.reap()
 
 
 def test_the_ring_goes_with_its_kernel() -> None:

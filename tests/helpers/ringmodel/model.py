@@ -121,6 +121,16 @@ class Req:
         # What was swallowed may have been a short transfer.
         return any(req.skips for req in self.chain.members[: self.position])
 
+    def surely_fails(self) -> bool:
+        """Whether it cannot come to anything but an error."""
+        chain = self.chain
+        assert chain is not None
+        if chain.invalid or (chain.broken_at is not None and self.position > chain.broken_at):
+            return True
+        if self.missing or (self.fault is not None and self.fault < 0):
+            return True
+        return self.op == "LINK_TIMEOUT" or (self.op == "TIMEOUT" and self.count == 0)
+
     def shares(self, bufs: list[Buffer]) -> bool:
         """Whether it uses one of these very buffers."""
         return any(mine is other for mine in self.bufs for other in bufs)
@@ -334,6 +344,7 @@ class Model:
         """The success of a request that asked for silence."""
         assert req.skips
         assert req.taken
+        assert not req.surely_fails(), "an error that nobody was told of"
         self.end(req, None)
 
     def end(self, req: Req, res: int | None) -> None:

@@ -25,6 +25,10 @@ const MUCH: u64 = 64 * 1024;
 /// How long a thread sleeps on a shared ring before it looks whether others left it something.
 const LOOK_AGAIN_NS: u64 = 10_000_000;
 
+/// How long a thread sleeps before it looks for signals again: one may come between our last look
+/// and the kernel's sleep, which it then does not end.
+const SIGNALS_AGAIN_NS: u64 = 50_000_000;
+
 /// What every request may carry beside its operation's own arguments.
 pub(crate) struct Common<'a, 'py> {
     pub(crate) user_data: Option<&'a Bound<'py, PyAny>>,
@@ -301,10 +305,11 @@ impl PyRing {
     /// empty queue then, and would wait for others.
     #[inline(always)]
     fn nap(&self, plan: &EnterPlan, left: Option<u64>) -> Option<u64> {
-        if self.cell.shared() && plan.may_block() && matches!(self.kernel, AnyKernel::Linux(_)) {
-            return Some(left.map_or(LOOK_AGAIN_NS, |left| left.min(LOOK_AGAIN_NS)));
+        if !plan.may_block() || !matches!(self.kernel, AnyKernel::Linux(_)) {
+            return left;
         }
-        left
+        let most = if self.cell.shared() { LOOK_AGAIN_NS } else { SIGNALS_AGAIN_NS };
+        Some(left.map_or(most, |left| left.min(most)))
     }
 
     /// Plan one round: submit first; wait, in a later round, for what is still lacking.

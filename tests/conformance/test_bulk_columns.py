@@ -49,12 +49,12 @@ def test_arrays_of_every_code_of_integers(ring: uring_rs.Ring, fd: int, code: st
         assert buf == PIECES
 
 
-@pytest.mark.parametrize("code", "fdu")
+@pytest.mark.parametrize("code", "fd")
 def test_arrays_of_anything_else(ring: uring_rs.Ring, fd: int, code: str) -> None:
     # To Python 3.15 the codes of characters are in decline.
     if code not in arrays.typecodes:
         pytest.skip(f"this Python has no array({code!r})")
-    odd = array(code, "abcd" if code == "u" else [0, 1, 2, 3])
+    odd = array(code, [0, 1, 2, 3])
     with pytest.raises(TypeError, match="array of integers"):
         ring.run_reads(fd, bytearray(16), odd)
     with pytest.raises(TypeError, match="array of integers"):

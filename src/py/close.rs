@@ -13,7 +13,7 @@ use crate::py::{errors, registry, trace};
 use crate::ring::access::RingCell;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
-use crate::ring::teardown::DRAIN_NAP_NS;
+use crate::ring::teardown::Naps;
 use crate::ring::wait::EnterPlan;
 use crate::ring::Phase;
 use crate::sys::opcode;
@@ -151,6 +151,7 @@ impl PyRing {
     /// up first.
     fn drain(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<bool> {
         let mut last_live = 0;
+        let mut naps = Naps::default();
         loop {
             self.harvest(py)?;
             let (cancelled, plan) = {
@@ -186,7 +187,8 @@ impl PyRing {
                 return Ok(false);
             }
             let kernel = &self.kernel;
-            let entered = py.detach(|| plan.run(kernel, Some(left.min(DRAIN_NAP_NS)), 0));
+            let nap = left.min(naps.next(live));
+            let entered = py.detach(|| plan.run(kernel, Some(nap), 0));
             match entered {
                 Ok(_) => {}
                 Err(error) if error.passes() => py.detach(|| std::thread::sleep(SHORT_NAP)),
@@ -401,6 +403,7 @@ fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) 
     let mut back = Vec::new();
     state.core.begin_close(|index| back.push(index));
     drop(state);
+    let mut naps = Naps::default();
     loop {
         release_finished(py, cell, &mut back);
         let Ok(Some(mut state)) = cell.hold() else { return };
@@ -409,8 +412,8 @@ fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) 
             return;
         }
         let Some(plan) = state.core.plan_drain() else { return };
+        let nap = (deadline - now).min(naps.next(state.core.live()));
         drop(state);
-        let nap = (deadline - now).min(DRAIN_NAP_NS);
         if py.detach(|| plan.run(&kernel, Some(nap), 0)).is_err() {
             return;
         }

@@ -183,6 +183,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let mut back = Vec::new();
         self.begin_close(|index| back.push(index));
         let deadline = self.kernel.now_ns().saturating_add(patience_ns);
+        let mut naps = Naps::default();
         loop {
             while let Some(event) = self.next_event() {
                 if event.terminal {
@@ -200,9 +201,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             if !self.in_flight() || now >= deadline {
                 break;
             }
-            // Short naps: a cancelled chain or drain may let new requests start that need
-            // cancelling in their turn.
-            let nap = Some((deadline - now).min(DRAIN_NAP_NS));
+            let nap = Some((deadline - now).min(naps.next(self.live())));
             let waited = self.cancel_in_flight().and_then(|()| match self.plan_drain() {
                 Some(plan) => plan.run(&self.kernel, nap, 0).map(|_| ()),
                 None => Ok(()),
@@ -218,8 +217,29 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 }
 
-/// How long one wait of a drain loop lasts before cancelling anew.
-pub const DRAIN_NAP_NS: u64 = 20_000_000;
+/// How long each wait of a drain loop lasts before cancelling anew.
+///
+/// A request that was cancelled may let the next of its chain start, or those behind a drain, which
+/// need cancelling in their turn: so short at first, and after each step that was made. Where only
+/// the disk can be waited for, longer and longer.
+#[derive(Default)]
+pub struct Naps {
+    nap_ns: u64,
+    last_live: u32,
+}
+
+const SHORTEST_NAP_NS: u64 = 50_000;
+const LONGEST_NAP_NS: u64 = 20_000_000;
+
+impl Naps {
+    /// The nap to take now that so many requests are left.
+    pub fn next(&mut self, live: u32) -> u64 {
+        let stalled = live >= self.last_live && self.nap_ns > 0;
+        self.last_live = live;
+        self.nap_ns = if stalled { (self.nap_ns * 2).min(LONGEST_NAP_NS) } else { SHORTEST_NAP_NS };
+        self.nap_ns
+    }
+}
 
 impl<K: Kernel, P: Zeroed> Drop for Ring<K, P> {
     fn drop(&mut self) {

@@ -145,6 +145,19 @@ def test_wait_submits(ring: uring_rs.Ring) -> None:
     assert ring.sq_ready == 0
 
 
+def test_submit_counts_what_it_had_to_submit_first(
+    make_ring: Callable[..., uring_rs.Ring],
+) -> None:
+    """A shared ring keeps an unfinished chain apart, and here there is no room for it; an owned
+    one makes room while it is prepared."""
+    ring = make_ring(2)
+    ring.prep_nop(0)
+    ring.prep_nop(1)
+    ring.prep_nop(2, flags=uring_rs.SqeFlags.IO_LINK)
+    assert ring.submit() == (3 if ring.shared else 1)
+    assert results(ring, 3) == {0: 0, 1: 0, 2: 0}
+
+
 def test_timeout_of_a_wait(ring: uring_rs.Ring, pipe: Pipe) -> None:
     """Not an error: fewer completions are the answer."""
     read(ring, pipe)

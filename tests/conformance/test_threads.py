@@ -230,6 +230,38 @@ def test_wake_from_another_thread(wakeable: uring_rs.Ring) -> None:
     idle(wakeable)
 
 
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_wake_ends_a_wait_for_many(wakeable: uring_rs.Ring, count: int) -> None:
+    """The kernel lets a waiter sleep until there are as many completions as it wants, and a
+    wake-up is one."""
+    wakeable.wake()
+    assert wakeable.wait(count) == 0
+    for _ in range(50):
+        waker = threading.Thread(target=wakeable.wake)
+        waker.start()
+        assert wakeable.wait(count) == 0
+        waker.join()
+    idle(wakeable)
+    # None of what made the number full is left to end the next wait.
+    wakeable.prep_timeout(0.02)
+    assert wakeable.wait(1) == 1
+
+
+def test_wake_outlasts_a_short_submit() -> None:
+    """It is seen in one round of a submission, and ends those that follow."""
+    kernel = uring_rs.SimKernel(0)
+    with uring_rs.Ring(4, kernel=kernel) as ring:
+        reader, _writer = kernel.pipe()
+        ring.wake()
+        assert ring.cq_ready == 0
+        for _ in range(3):
+            ring.prep_read(reader, bytearray(1))
+        kernel.fail_call("enter", 0, ("short", 1))
+        assert ring.wait(4) == 0
+        assert ring.in_flight == 3
+    assert kernel.violations == []
+
+
 def test_wake_before_the_first_use(open_ring: Callable[..., uring_rs.Ring]) -> None:
     """An owned ring is not even enabled before its owner comes."""
     ring = open_ring(4)

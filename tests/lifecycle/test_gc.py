@@ -187,6 +187,25 @@ def test_a_cycle_through_the_trace_callable() -> None:
     assert ref() is None
 
 
+def test_a_trace_callable_that_the_collector_cleared() -> None:
+    """The ring leads to the function but not back, so the collector clears the function and leaves
+    the ring's end to the counts: it must not call what is no function any more."""
+    run_child("""
+        import gc, os, uring_rs, warnings
+        warnings.simplefilter("ignore")
+        read_end, write_end = os.pipe()
+        for in_flight in (False, True) * 10:
+            ring = uring_rs.Ring(4, trace=(lambda log: lambda *event: log.append(event))([]))
+            ring.prep_read(read_end, bytearray(1))
+            if in_flight:
+                ring.submit()
+            cycle = [ring]
+            cycle.append(cycle)
+            del ring, cycle
+            gc.collect()
+    """)
+
+
 def test_a_subclass_with_attributes() -> None:
     class Mine(uring_rs.Ring):
         pass

@@ -231,6 +231,27 @@ def test_close_with_a_timeout_is_quick_when_all_can_be_cancelled() -> None:
     os.close(writer)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("flag", [uring_rs.SqeFlags.IO_HARDLINK, uring_rs.SqeFlags.IO_DRAIN])
+def test_what_ends_one_after_the_other_ends_in_time(flag: int, shared: bool) -> None:
+    """Each request starts when the one before it was cancelled, and then needs cancelling itself;
+    a ring that is only dropped waits a tenth of a second for all of them."""
+    read, write = os.pipe()
+    buffers = [bytearray(8) for _ in range(16)]
+    ring = uring_rs.Ring(16, shared=shared)
+    for buffer in buffers[1:]:
+        ring.prep_read(read, buffer, flags=int(flag))
+    ring.prep_read(read, buffers[0])
+    ring.submit()
+    with pytest.warns(ResourceWarning) as caught:
+        del ring
+    assert [str(each.message).split(" ")[0] for each in caught] == ["unclosed"]
+    for buffer in buffers:
+        buffer.clear()
+    os.close(read)
+    os.close(write)
+
+
 def test_close_refuses_bad_timeouts_and_stays_open() -> None:
     with uring_rs.Ring(8) as ring:
         for timeout, error in ((-1, ValueError), (float("nan"), ValueError), ("1", TypeError)):

@@ -33,6 +33,8 @@ use super::rawtype::{build, doc_slot, slot};
 /// what nobody claimed (I10), may happen on any thread that has the GIL, and must not call Python,
 /// block or panic.
 pub(crate) trait CompletionExtra: Send {
+    /// What the operation is for, in Python's form; None where that is `res`.
+    fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     /// The peer's address, or None.
     fn address(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     /// The list of `(level, type, data)` control messages.

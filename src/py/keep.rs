@@ -10,8 +10,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::args::Args;
+use crate::py::results::Results;
 use crate::py::sqe;
-use crate::py::state::Results;
 use crate::ring::slots::Zeroed;
 use crate::sys::os::{c_void, iovec};
 
@@ -173,10 +173,10 @@ impl Keep {
 
     /// What the kernel wrote into memory of ours. Only once the request has ended (I2).
     #[inline(always)]
-    pub(crate) fn results(&mut self, py: Python<'_>) -> Option<Box<Results>> {
+    pub(crate) fn results(&mut self, py: Python<'_>, res: i32) -> Option<Box<Results>> {
         match &self.more {
-            Some(more) => Results::of(&more.args),
-            None if self.pushed => sqe::results_of(py, self),
+            Some(more) => Results::of(&more.args, res),
+            None if self.pushed => sqe::results_of(py, self, res),
             None => None,
         }
     }

@@ -21,6 +21,7 @@ mod rawtype;
 mod reap;
 mod registry;
 mod request;
+mod results;
 mod ring;
 mod sim;
 mod sqe;

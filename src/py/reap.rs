@@ -10,8 +10,9 @@ use std::ptr::null_mut;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::py::results::Results;
 use crate::py::ring::PyRing;
-use crate::py::state::{Ready, Results, State};
+use crate::py::state::{Ready, State};
 use crate::py::trace;
 use crate::ring::Event;
 
@@ -119,7 +120,7 @@ impl PyRing {
         if item.event.terminal {
             // SAFETY: the request has ended, and its taker, we, alone handles that (I2).
             let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
-            item.extra = keep.results(py);
+            item.extra = keep.results(py, item.event.res);
             keep.release(py);
         }
         if item.event.skip {

@@ -12,8 +12,8 @@ use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
 use crate::py::keep::Keep;
+use crate::py::results::Results;
 use crate::py::ring::PyRing;
-use crate::py::state::Results;
 use crate::py::submit::{another_ring, owned_token, Common};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::opcode;
@@ -59,7 +59,7 @@ impl PySqe {
                 return Err(error);
             }
         };
-        entry.flags = common.flags;
+        entry.flags |= common.flags;
         entry.personality = common.personality;
         // SAFETY: an owned reference, moved into the `Py`.
         let user_data =
@@ -181,14 +181,14 @@ impl PyRing {
 }
 
 /// What the kernel wrote into the `Sqe` whose push has just ended, if it was one.
-pub(crate) fn results_of(py: Python<'_>, keep: &Keep) -> Option<Box<Results>> {
+pub(crate) fn results_of(py: Python<'_>, keep: &Keep, res: i32) -> Option<Box<Results>> {
     if !keep.pushed {
         return None;
     }
     let held = keep.held(py)?;
     let sqe = held.cast::<PySqe>().ok()?;
     // SAFETY: the push has ended and is not yet over, so nobody changes it (I2).
-    unsafe { (*sqe.get().keep.get()).args() }.and_then(Results::of)
+    unsafe { (*sqe.get().keep.get()).args() }.and_then(|args| Results::of(args, res))
 }
 
 /// A push is over, or never was: the `Sqe` may be pushed again.

@@ -6,80 +6,16 @@ use std::collections::VecDeque;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::ops::address::SockAddr;
-use crate::ops::args::Args;
 use crate::py::completion::{self, CompletionExtra};
 use crate::py::keep::Keep;
 use crate::py::kernel::AnyKernel;
-use crate::py::{address, Core};
+use crate::py::results::Results;
+use crate::py::Core;
 use crate::ring::access::Owned;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::Event;
 use crate::sys::opcode;
-use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
-
-/// What an operation brought back beside its result.
-pub(crate) struct Results {
-    address: SockAddr,
-    ancillary: Vec<(i32, i32, Vec<u8>)>,
-    msg_flags: i32,
-}
-
-impl Results {
-    /// What the kernel wrote into `args`, copied out. Only for finished requests (I2).
-    pub(crate) fn of(args: &Args) -> Option<Box<Self>> {
-        match args {
-            Args::Accept(accept) => {
-                let mut address = accept.peer;
-                address.set_len(address.len());
-                Some(Box::new(Results { address, ancillary: Vec::new(), msg_flags: 0 }))
-            }
-            Args::Msg(msg) if msg.receives() => Some(Box::new(Results {
-                address: msg.sender(),
-                ancillary: msg.ancillary(),
-                msg_flags: msg.flags(),
-            })),
-            _ => None,
-        }
-    }
-}
-
-impl Results {
-    /// Close the descriptors that came with a message nobody will look at (I10).
-    pub(crate) fn close_received(&self, kernel: &AnyKernel) {
-        let rights = self
-            .ancillary
-            .iter()
-            .filter(|(level, kind, _)| (*level, *kind) == (SOL_SOCKET, SCM_RIGHTS));
-        for (_, _, data) in rights {
-            for bytes in data.chunks_exact(size_of::<i32>()) {
-                let Ok(bytes) = bytes.try_into() else { continue };
-                // SAFETY: received by this process, and shown to nobody (I10).
-                unsafe { kernel.close(i32::from_ne_bytes(bytes)) };
-            }
-        }
-    }
-}
-
-impl CompletionExtra for Results {
-    fn address(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        address::to_python(py, &self.address)
-    }
-
-    fn ancdata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let items: Vec<_> = self
-            .ancillary
-            .iter()
-            .map(|(level, kind, data)| (*level, *kind, pyo3::types::PyBytes::new(py, data)))
-            .collect();
-        Ok(items.into_pyobject(py)?.unbind())
-    }
-
-    fn msg_flags(&self) -> i32 {
-        self.msg_flags
-    }
-}
 
 /// A completion taken off the ring and not yet handed out.
 pub(crate) struct Ready {
@@ -121,7 +57,7 @@ impl Ready {
     /// Nobody will look at it: let go of the token and of what the result brought (I10).
     pub(crate) fn discard(self, _py: Python<'_>, kernel: &AnyKernel) {
         if let Some(results) = &self.extra {
-            results.close_received(kernel);
+            results.abandon(kernel);
         }
         if self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.makes_fd()) {
             // SAFETY: a descriptor that this request opened and that nobody was told of (I10).

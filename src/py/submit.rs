@@ -103,7 +103,7 @@ impl PyRing {
         if keep.ring_id != 0 && keep.ring_id != self.id {
             return Err(self.unreserve(py, index, another_ring()));
         }
-        sqe.flags = common.flags;
+        sqe.flags |= common.flags;
         sqe.personality = common.personality;
         keep.set_token(owned_token(py, common.user_data));
         self.stage(py, index, key, sqe)

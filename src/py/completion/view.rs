@@ -59,10 +59,16 @@ pub(super) static MEMBERS: Table<[ffi::PyMemberDef; 4]> = Table([
 ]);
 
 /// Computed attributes.
-pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 7]> = Table([
+pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 8]> = Table([
     getter(c"more", more, c"Whether more completions of the same request follow (CqeFlags.MORE)."),
     getter(c"op", op, c"The name of the operation, such as 'READ'."),
     getter(c"request", get_request, c"The Request this completes, equal to what `prep_*` gave."),
+    getter(
+        c"value",
+        value,
+        c"What the operation brought, in Python's form, where `res` is not all of it (each `prep_*`\n\
+        says what); else None.",
+    ),
     getter(
         c"address",
         address,
@@ -178,6 +184,11 @@ unsafe extern "C" fn get_request(object: *mut ffi::PyObject, _: *mut c_void) -> 
 unsafe fn extra<'a>(object: *mut ffi::PyObject) -> Option<&'a dyn CompletionExtra> {
     // SAFETY: the caller's; the pointer is NULL or a box that lives as long as the object.
     unsafe { this(object).extra.as_ref().map(|extra| &**extra) }
+}
+
+unsafe extern "C" fn value(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
+    unsafe { enter(|py| extra(object).map_or_else(|| Ok(py.None()), |extra| extra.value(py))) }
 }
 
 unsafe extern "C" fn address(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {

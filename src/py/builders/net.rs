@@ -1,0 +1,105 @@
+//! Sockets.
+
+use super::*;
+
+builders! {
+    /// Accept a connection.
+    ///
+    /// Args:
+    ///     sock: a listening socket.
+    ///     accept_flags: SOCK_CLOEXEC (the default) and SOCK_NONBLOCK.
+    ///
+    /// Kernel: 5.5.
+    /// Memory: none of yours; the peer is `Completion.address`.
+    /// Result: the new descriptor, yours to close.
+    /// Source: io_uring_prep_accept(3).
+    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32)
+        [sock, accept_flags = 0o2000000,] []
+        = |keep| build::accept(keep, sock, accept_flags);
+
+    /// Connect a socket.
+    ///
+    /// Args:
+    ///     address: ('127.0.0.1', 80), ('::1', 80, 0, 0), a path, or bytes for an abstract name.
+    ///         Host names are not looked up.
+    ///
+    /// Kernel: 5.5.
+    /// Memory: the address is copied.
+    /// Result: 0.
+    /// Source: io_uring_prep_connect(3).
+    fn prep_connect / connect(sock: Any<'_, '_>, address: Any<'_, '_>)
+        [sock, address,] []
+        = |keep| build::connect(keep, sock, address);
+
+    /// Send a buffer.
+    ///
+    /// Args:
+    ///     data: any bytes-like object. Never copied by us.
+    ///     msg_flags: MSG_* flags; with MSG_WAITALL the kernel goes on until all is sent.
+    ///     nbytes: send only so many.
+    ///     address: where to, for unconnected sockets (Linux 6.0).
+    ///     ioprio: RecvSendFlags.
+    ///
+    /// Kernel: 5.6.
+    /// Memory: `data` is locked until the completion.
+    /// Result: bytes sent, perhaps fewer than asked for.
+    /// Source: io_uring_prep_send(3).
+    fn prep_send / send(sock: Any<'_, '_>, data: Any<'_, '_>, msg_flags: u32,
+        nbytes: Option<i64>, address: Option<Any<'_, '_>>, ioprio: u16)
+        [sock, data, msg_flags = 0, nbytes = None,] [address = None, ioprio = 0,]
+        = |keep| build::send(keep, sock, data, msg_flags, nbytes, address, ioprio);
+
+    /// Receive into a buffer.
+    ///
+    /// Args:
+    ///     buf: writable buffer.
+    ///     msg_flags: MSG_* flags; MSG_DONTWAIT completes with EAGAIN where it would wait.
+    ///     nbytes: receive at most so many.
+    ///     ioprio: RecvSendFlags.
+    ///
+    /// Kernel: 5.6.
+    /// Memory: `buf` is locked until the completion.
+    /// Result: bytes received; 0 when the peer has closed.
+    /// Source: io_uring_prep_recv(3).
+    fn prep_recv / recv(sock: Any<'_, '_>, buf: Any<'_, '_>, msg_flags: u32,
+        nbytes: Option<i64>, ioprio: u16)
+        [sock, buf, msg_flags = 0, nbytes = None,] [ioprio = 0,]
+        = |keep| build::recv(keep, sock, buf, msg_flags, nbytes, ioprio);
+
+    /// Send a message of several buffers, with ancillary data, perhaps to an address.
+    ///
+    /// Args:
+    ///     buffers: an iterable of at most 1024 bytes-like objects.
+    ///     ancdata: (level, type, data) items as for socket.sendmsg.
+    ///     msg_flags: MSG_* flags.
+    ///     address: where to, for unconnected sockets.
+    ///     ioprio: RecvSendFlags.
+    ///
+    /// Kernel: 5.3.
+    /// Memory: `buffers` are locked until the completion; the rest is copied.
+    /// Result: bytes sent.
+    /// Source: io_uring_prep_sendmsg(3).
+    fn prep_sendmsg / sendmsg(sock: Any<'_, '_>, buffers: Any<'_, '_>,
+        ancdata: Option<Any<'_, '_>>, msg_flags: u32, address: Option<Any<'_, '_>>, ioprio: u16)
+        [sock, buffers, ancdata = None, msg_flags = 0, address = None,] [ioprio = 0,]
+        = |keep| build::sendmsg(keep, sock, buffers, ancdata, msg_flags, address, ioprio);
+
+    /// Receive a message into several buffers.
+    ///
+    /// Args:
+    ///     buffers: an iterable of at most 1024 writable buffers.
+    ///     ancbufsize: bytes of room for ancillary data: socket.CMSG_SPACE of what is expected.
+    ///     msg_flags: MSG_* flags.
+    ///     ioprio: RecvSendFlags.
+    ///
+    /// The completion has `address`, `ancdata` and `msg_flags`, as socket.recvmsg gives them.
+    ///
+    /// Kernel: 5.3.
+    /// Memory: `buffers` are locked until the completion.
+    /// Result: bytes received.
+    /// Source: io_uring_prep_recvmsg(3).
+    fn prep_recvmsg / recvmsg(sock: Any<'_, '_>, buffers: Any<'_, '_>, ancbufsize: i64,
+        msg_flags: u32, ioprio: u16)
+        [sock, buffers, ancbufsize = 0, msg_flags = 0,] [ioprio = 0,]
+        = |keep| build::recvmsg(keep, sock, buffers, ancbufsize, msg_flags, ioprio);
+}

@@ -91,6 +91,13 @@ pub(crate) fn new_raw(py: Python<'_>, key: u64, ring_id: u32, op: u8) -> *mut ff
     object
 }
 
+/// Give a `Request` that nobody has seen yet its key.
+#[inline(always)]
+pub(crate) fn name(request: &Py<PyAny>, key: u64) {
+    // SAFETY: made by `new`, so a `RequestObject`, and not yet handed out: nobody reads it.
+    unsafe { (*request.as_ptr().cast::<RequestObject>()).what.key = key };
+}
+
 /// An instance from the allocator, its fields unset; NULL with an exception set on failure.
 #[cold]
 fn allocate(py: Python<'_>) -> *mut ffi::PyObject {

@@ -35,6 +35,8 @@ pub(crate) struct PySqe {
     ring_id: u32,
     /// The kernel writes into `keep`.
     written: bool,
+    /// `keep` is empty, so that requests in flight need nothing of this.
+    bare: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
     writing: AtomicU32,
 }
@@ -66,6 +68,7 @@ impl PySqe {
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();
         Ok(PySqe {
             ring_id: keep.ring_id,
+            bare: keep.is_bare(),
             written: keep.args().is_some_and(Args::written_by_kernel),
             keep: cell,
             entry: Box::new(entry),
@@ -161,6 +164,18 @@ impl PyRing {
         }
         if prepared.written {
             prepared.claim()?;
+        } else {
+            let token = || prepared.user_data.clone_ref(py).into_ptr();
+            let staged = self.stage_at_once(py, *prepared.entry, |keep| {
+                keep.set_token(token());
+                if !prepared.bare {
+                    keep.hold_object(sqe.as_any());
+                    keep.pushed = true;
+                }
+            })?;
+            if let Some(request) = staged {
+                return Ok(request);
+            }
         }
         let (index, key) = match self.reserve(py) {
             Ok(slot) => slot,

@@ -258,6 +258,15 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok((index, slots.key(index)))
     }
 
+    /// Take a slot for a request that can be staged at once: then [`Ring::stage`] does not fail.
+    #[inline(always)]
+    pub fn reserve_to_stage(&mut self) -> Option<u32> {
+        if self.shared || !self.sq.has_room() {
+            return None;
+        }
+        self.reserve().ok().map(|(index, _)| index)
+    }
+
     /// Where a slot's payload lives; it does not move until the slot is freed (I1).
     #[inline(always)]
     pub fn payload(&self, index: u32) -> *mut P {
@@ -313,11 +322,12 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             // A chain that was open ends with the first of them.
             self.chains.follow(self.sq.mark(), 0);
         }
-        for element in todo.start..end {
-            let user_data = self.batches.key(id, element);
-            let pushed = self.sq.push(io_uring_sqe { user_data, ..entry(element) });
-            debug_assert!(pushed.is_ok(), "room was checked");
-        }
+        let first = self.batches.key(id, 0);
+        self.sq.push_all(todo.start..end, |element| {
+            let mut sqe = entry(element);
+            sqe.user_data = first | u64::from(element) << 8;
+            sqe
+        });
         self.batches.staged(id, todo.start, end);
         Ok(end)
     }
@@ -358,7 +368,9 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             let cqe = self.cq.pop()?;
             let slots = self.slots.as_mut()?;
             if cqe.user_data & 0xff == Kind::Batch as u64 {
-                self.strays += u64::from(!self.batches.complete(cqe.user_data, cqe.res, cqe.flags));
+                let cq = &mut self.cq;
+                let next = |prefix| cq.pop_if(|key| key & batches::PREFIX == prefix);
+                self.strays += self.batches.complete(cqe, next);
                 continue;
             }
             let Some(index) = slots.lookup(cqe.user_data) else {
@@ -403,6 +415,12 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     #[inline(always)]
     pub fn reaped(&mut self) {
         self.cq.publish();
+    }
+
+    /// Was there a wake-up that nobody has taken?
+    #[inline(always)]
+    pub fn is_woken(&self) -> bool {
+        self.woken
     }
 
     /// Was there a wake-up since this was last asked?

@@ -16,6 +16,7 @@ from . import errors, flags
 from ._native import (
     BufferPool,
     Completion,
+    CqeArray,
     FixedBuffer,
     Request,
     Ring,
@@ -101,6 +102,7 @@ __all__ = [
     "CloneBuffersFlags",
     "Completion",
     "CqRingFlags",
+    "CqeArray",
     "CqeFlags",
     "EnterFlags",
     "EpollOp",

@@ -15,6 +15,7 @@ from .errors import Cause, UringUnavailable
 __all__ = [
     "BufferPool",
     "Completion",
+    "CqeArray",
     "FixedBuffer",
     "Request",
     "Ring",
@@ -43,7 +44,16 @@ def unavailable() -> UringUnavailable:
 
 
 try:
-    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+    from ._uring import (
+        BufferPool,
+        Completion,
+        CqeArray,
+        FixedBuffer,
+        Request,
+        Ring,
+        SimKernel,
+        Sqe,
+    )
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -56,6 +66,9 @@ except ImportError as _error:
 
         class Ring(_Missing):
             """A ring, which cannot be made here: see `uring_rs.probe()`."""
+
+        class CqeArray(_Missing):
+            """Room for completions of batches, which cannot be had here."""
 
         class Sqe(_Missing):
             """A detached request, which cannot be made here."""

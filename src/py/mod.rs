@@ -19,6 +19,7 @@ mod pool;
 mod probe;
 mod rawtype;
 mod reap;
+mod records;
 mod registry;
 mod request;
 mod results;
@@ -43,6 +44,7 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     m.add_class::<ring::PyRing>()?;
     m.add_class::<sqe::PySqe>()?;
+    m.add_class::<records::PyCqeArray>()?;
     m.add_class::<pool::PyBufferPool>()?;
     m.add_class::<pool::PyFixedBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;

@@ -10,7 +10,8 @@ builders! {
     ///
     /// Kernel: 5.5.
     /// Memory: none.
-    /// Result: 0, -ENOENT (no such request any more) or -EALREADY (too late).
+    /// Result: 0, -ENOENT (no such request any more) or -EALREADY (too late). For a futex or a
+    ///     child that is waited for, the kernel says 1 for 0.
     /// Source: io_uring_prep_cancel(3).
     fn prep_cancel / cancel(request: Any<'_, '_>)
         [request,] []

@@ -56,7 +56,8 @@ builders! {
     /// Kernel: 5.5.
     /// Memory: none of yours.
     /// Result: -ETIME when it ran out and the request was cancelled, -ECANCELED when the request
-    ///     was done in time.
+    ///     was done in time. For a futex or a child that is waited for, the kernel says 1 in place of
+    ///     -ETIME.
     /// Source: io_uring_prep_link_timeout(3).
     fn prep_link_timeout / link_timeout(seconds: Any<'_, '_>, absolute: bool, clock: &str,
         etime_success: bool)

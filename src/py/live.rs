@@ -67,6 +67,7 @@ impl PyRing {
         user_data: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let key = request::extract(request)?;
+        self.check_open(py)?;
         let old = {
             let state = self.hold(py)?;
             let slots = state.core.slots().filter(|_| key.ring_id == self.id);

@@ -75,7 +75,7 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
     }
 
 
-def _others() -> dict[str, Call]:
+def _others(request: uring_rs.Request) -> dict[str, Call]:
     """Everything that works only on an open ring, builders excepted."""
     sqe = uring_rs.Sqe.nop()
     return {
@@ -85,6 +85,7 @@ def _others() -> dict[str, Call]:
         "push": lambda r: r.push(sqe),
         "push_many": lambda r: r.push_many([sqe, sqe]),
         "rearm": lambda r: r.rearm(sqe),
+        "set_user_data": lambda r: r.set_user_data(request, None),
         "flush": lambda r: r.flush(),
         "discard": lambda r: r.discard(),
         "submit": lambda r: r.submit(),
@@ -127,7 +128,7 @@ class Calls:
 
     def __init__(self, preps: dict[str, Call], request: uring_rs.Request) -> None:
         self.preps = preps
-        self.opening = {**preps, **_others()}
+        self.opening = {**preps, **_others(request)}
         self.reading = _reading(request)
         self.all = {**self.opening, **self.reading}
 

@@ -48,6 +48,8 @@ class Request:
     @property
     def op(self) -> str: ...
     @property
+    def live(self) -> bool: ...
+    @property
     def key(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -98,7 +100,17 @@ class Sqe:
     def user_data(self) -> Any: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     @staticmethod
-    def nop(user_data: object = None, *, flags: int = 0, personality: int = 0) -> Sqe: ...
+    def nop(
+        user_data: object = None,
+        *,
+        result: int | None = None,
+        file: _File | None = None,
+        buf: FixedBuffer | None = None,
+        nop_flags: int = 0,
+        extra: tuple[int, int] | None = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
     @staticmethod
     def read(
         file: _File,
@@ -292,6 +304,7 @@ class Sqe:
         events: int,
         *,
         multishot: bool = False,
+        level: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -317,6 +330,7 @@ class Sqe:
         absolute: bool = False,
         clock: _Clock = "monotonic",
         etime_success: bool = False,
+        multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -360,7 +374,88 @@ class Sqe:
         personality: int = 0,
     ) -> Sqe: ...
     @staticmethod
+    def cancel_op(
+        op: int | str,
+        *,
+        file: _File | None = None,
+        all: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def cancel_all(*, user_data: object = None, flags: int = 0, personality: int = 0) -> Sqe: ...
+    @staticmethod
+    def futex_wait(
+        buf: Buffer,
+        value: int,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def futex_wake(
+        buf: Buffer,
+        count: int = 1,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def futex_waitv(
+        words: Iterable[tuple[Buffer, int, int]],
+        *,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def waitid(
+        idtype: int,
+        id: _File,
+        options: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def pipe(
+        pipe_flags: int = 0o2000000,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def msg_ring(
+        ring: Ring | _File,
+        res: int = 0,
+        data: int = 0,
+        *,
+        cqe_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def epoll_wait(
+        epfd: _File,
+        maxevents: int = 64,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
     @staticmethod
     def epoll_ctl(
         epfd: _File,
@@ -464,6 +559,9 @@ class Ring:
     def supports(self, op: int | str, /) -> bool: ...
     def push(self, sqe: Sqe, /) -> Request: ...
     def push_many(self, sqes: Iterable[Sqe], /) -> list[Request]: ...
+    def rearm(self, sqe: Sqe, /) -> Request: ...
+    def find(self, user_data: object, /) -> list[Request]: ...
+    def set_user_data(self, request: Request, user_data: object, /) -> None: ...
     def flush(self) -> int: ...
     def discard(self) -> int: ...
     def submit(self, wait: int = 0, timeout: float | None = None) -> int: ...
@@ -531,7 +629,16 @@ class Ring:
     ) -> Any: ...
     def reap_into(self, records: Buffer, /) -> int: ...
     def prep_nop(
-        self, user_data: object = None, *, flags: int = 0, personality: int = 0
+        self,
+        user_data: object = None,
+        *,
+        result: int | None = None,
+        file: _File | None = None,
+        buf: FixedBuffer | None = None,
+        nop_flags: int = 0,
+        extra: tuple[int, int] | None = None,
+        flags: int = 0,
+        personality: int = 0,
     ) -> Request: ...
     def prep_read(
         self,
@@ -724,6 +831,7 @@ class Ring:
         events: int,
         *,
         multishot: bool = False,
+        level: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -748,6 +856,7 @@ class Ring:
         absolute: bool = False,
         clock: _Clock = "monotonic",
         etime_success: bool = False,
+        multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -788,8 +897,89 @@ class Ring:
         flags: int = 0,
         personality: int = 0,
     ) -> Request: ...
+    def prep_cancel_op(
+        self,
+        op: int | str,
+        *,
+        file: _File | None = None,
+        all: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_cancel_all(
         self, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_futex_wait(
+        self,
+        buf: Buffer,
+        value: int,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_futex_wake(
+        self,
+        buf: Buffer,
+        count: int = 1,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_futex_waitv(
+        self,
+        words: Iterable[tuple[Buffer, int, int]],
+        *,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_waitid(
+        self,
+        idtype: int,
+        id: _File,
+        options: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_pipe(
+        self,
+        pipe_flags: int = 0o2000000,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_msg_ring(
+        self,
+        ring: Ring | _File,
+        res: int = 0,
+        data: int = 0,
+        *,
+        cqe_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_epoll_wait(
+        self,
+        epfd: _File,
+        maxevents: int = 64,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
     ) -> Request: ...
     def prep_epoll_ctl(
         self,

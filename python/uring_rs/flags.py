@@ -306,7 +306,7 @@ class PollFlags(IntFlag):
     ADD_MULTI = 1 << 0  # 5.13: report every event, until cancelled
     UPDATE_EVENTS = 1 << 1  # 5.13: POLL_REMOVE changes the events instead
     UPDATE_USER_DATA = 1 << 2  # 5.13: POLL_REMOVE changes the key instead
-    ADD_LEVEL = 1 << 3  # 5.18: level-triggered; 6.18 refuses it on POLL_ADD
+    ADD_LEVEL = 1 << 3  # 6.0: level-triggered; up to 6.18 refused on POLL_ADD
 
 
 @unique
@@ -375,7 +375,7 @@ class NopFlags(IntFlag):
     FILE = 1 << 1  # 6.13: look up a file
     FIXED_FILE = 1 << 2  # 6.13: look up a registered file
     FIXED_BUFFER = 1 << 3  # 6.13: look up a registered buffer
-    TW = 1 << 4  # 6.15: complete through task work
+    TW = 1 << 4  # 6.16: complete through task work
     CQE32 = 1 << 5  # 6.18: complete with 32 bytes
 
 

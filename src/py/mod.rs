@@ -15,6 +15,7 @@ mod freelist;
 mod gc;
 mod keep;
 mod kernel;
+mod live;
 mod pool;
 mod probe;
 mod rawtype;

@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
@@ -12,6 +13,7 @@ use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
 use crate::py::keep::Keep;
+use crate::py::request::RequestKey;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
 use crate::py::submit::{another_ring, owned_token, Common};
@@ -39,6 +41,8 @@ pub(crate) struct PySqe {
     bare: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
     writing: AtomicU32,
+    /// What `Ring.rearm` staged of it last: it may be under way still.
+    armed: Mutex<Option<RequestKey>>,
 }
 
 // SAFETY: `keep` is changed only by the push that has set `writing`, before its request is staged,
@@ -75,7 +79,18 @@ impl PySqe {
             user_data,
             flags: common.flags,
             writing: AtomicU32::new(0),
+            armed: Mutex::new(None),
         })
+    }
+
+    /// What `Ring.rearm` staged of it last.
+    pub(crate) fn armed(&self) -> Option<RequestKey> {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remember what `Ring.rearm` staged.
+    pub(crate) fn set_armed(&self, request: RequestKey) {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
     }
 
     /// Be the one push that the kernel writes into `keep` for.

@@ -25,8 +25,9 @@ pub mod word;
 
 use core::ffi::c_void;
 use core::ops::Range;
+use std::collections::VecDeque;
 
-use crate::sys::abi::{io_uring_params, io_uring_sqe};
+use crate::sys::abi::{io_uring_cqe, io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
 
 use batches::Batches;
@@ -68,6 +69,17 @@ pub struct Event {
     pub skip: bool,
 }
 
+/// A message that another ring sent, or this one to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its key, of [`Kind::Message`]: the number it carries is in there.
+    pub key: u64,
+    /// The result its sender chose.
+    pub res: i32,
+    /// The flags its sender chose.
+    pub flags: u32,
+}
+
 /// A ring entered so often is worth the two system calls that registering its descriptor costs.
 const ENTERS_TO_REGISTER: u32 = 16;
 
@@ -97,6 +109,8 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     /// Cancellations of the ring's own that have not come back.
     cancelling: u32,
     strays: u64,
+    /// Messages taken off the ring and not yet handed out.
+    messages: VecDeque<Message>,
     /// A pool of buffers is registered: the kernel has one table of them per ring.
     pub has_buffers: bool,
 }
@@ -134,6 +148,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             refusing: false,
             cancelling: 0,
             strays: 0,
+            messages: VecDeque::new(),
             has_buffers: false,
             params,
         })
@@ -374,7 +389,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 continue;
             }
             let Some(index) = slots.lookup(cqe.user_data) else {
-                self.not_a_request(cqe.user_data);
+                self.not_a_request(&cqe);
                 continue;
             };
             let terminal = cqe.flags & IORING_CQE_F_MORE == 0;
@@ -394,15 +409,29 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 
     #[cold]
-    fn not_a_request(&mut self, key: u64) {
-        match key {
+    fn not_a_request(&mut self, cqe: &io_uring_cqe) {
+        match cqe.user_data {
             k if k == slots::internal_key(Kind::Wake) => self.woken = true,
             k if k == slots::internal_key(Kind::Internal) => {
                 self.cancelling = self.cancelling.saturating_sub(1);
             }
             k if k == slots::internal_key(Kind::Filler) => {}
+            key if key & 0xff == Kind::Message as u64 => {
+                self.messages.push_back(Message { key, res: cqe.res, flags: cqe.flags });
+            }
             _ => self.strays += 1,
         }
+    }
+
+    /// Did [`Ring::next_event`] come across messages?
+    #[inline(always)]
+    pub fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    /// The next message, in the order they came.
+    pub fn next_message(&mut self) -> Option<Message> {
+        self.messages.pop_front()
     }
 
     /// Is there a completion in the queue, or does the kernel hold some back?

@@ -59,15 +59,23 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_link_timeout": lambda r: r.prep_link_timeout(1.0),
         "prep_cancel": lambda r: r.prep_cancel(request),
         "prep_cancel_fd": lambda r: r.prep_cancel_fd(null),
+        "prep_cancel_op": lambda r: r.prep_cancel_op("READ"),
         "prep_cancel_all": lambda r: r.prep_cancel_all(),
         "prep_epoll_ctl": lambda r: r.prep_epoll_ctl(null, 1, null),
+        "prep_epoll_wait": lambda r: r.prep_epoll_wait(null),
+        "prep_futex_wait": lambda r: r.prep_futex_wait(buf, 1),
+        "prep_futex_wake": lambda r: r.prep_futex_wake(buf),
+        "prep_futex_waitv": lambda r: r.prep_futex_waitv([(buf, 0, 1)]),
+        "prep_waitid": lambda r: r.prep_waitid(os.P_PID, 1, os.WEXITED),
+        "prep_pipe": lambda r: r.prep_pipe(),
+        "prep_msg_ring": lambda r: r.prep_msg_ring(null),
         "prep_nop_batch": lambda r: r.prep_nop_batch(3),
         "prep_read_batch": lambda r: r.prep_read_batch(null, buf, [0, 4]),
         "prep_write_batch": lambda r: r.prep_write_batch(null, [b"a", b"b"], [0, 4]),
     }
 
 
-def _others() -> dict[str, Call]:
+def _others(request: uring_rs.Request) -> dict[str, Call]:
     """Everything that works only on an open ring, builders excepted."""
     sqe = uring_rs.Sqe.nop()
     return {
@@ -76,6 +84,8 @@ def _others() -> dict[str, Call]:
         "supports": lambda r: r.supports("READ"),
         "push": lambda r: r.push(sqe),
         "push_many": lambda r: r.push_many([sqe, sqe]),
+        "rearm": lambda r: r.rearm(sqe),
+        "set_user_data": lambda r: r.set_user_data(request, None),
         "flush": lambda r: r.flush(),
         "discard": lambda r: r.discard(),
         "submit": lambda r: r.submit(),
@@ -105,6 +115,7 @@ def _reading(request: uring_rs.Request) -> dict[str, Call]:
         "reap": lambda r: r.reap(),
         "reap_into": lambda r: r.reap_into(bytearray(64)),
         "is_live": lambda r: r.is_live(request),
+        "find": lambda r: r.find(None),
         "sq_wakeup": lambda r: r.sq_wakeup(),
     }
     for name in STANDING:
@@ -117,7 +128,7 @@ class Calls:
 
     def __init__(self, preps: dict[str, Call], request: uring_rs.Request) -> None:
         self.preps = preps
-        self.opening = {**preps, **_others()}
+        self.opening = {**preps, **_others(request)}
         self.reading = _reading(request)
         self.all = {**self.opening, **self.reading}
 

@@ -65,6 +65,14 @@ static void bytes(const void *start, size_t length)
 		bytes(sqe, sizeof(*sqe)); \
 	}
 
+/* A message header without a byte of padding left to chance. */
+#define MESSAGE(name, name_length, vectors, count, control, control_length) \
+	struct msghdr message; \
+	memset(&message, 0, sizeof(message)); \
+	message.msg_name = name, message.msg_namelen = name_length; \
+	message.msg_iov = vectors, message.msg_iovlen = count; \
+	message.msg_control = control, message.msg_controllen = control_length
+
 /* Memory and addresses that the cases use. */
 static struct sockaddr_storage peer;
 static socklen_t peer_length = sizeof(peer);

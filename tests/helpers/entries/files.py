@@ -1,0 +1,111 @@
+"""Cases: reading and writing, what is in files, pipes, descriptors."""
+
+READ_WRITE = [
+    ("Sqe.nop()", "io_uring_prep_nop(sqe)"),
+    ("Sqe.read(5, BUF)", "io_uring_prep_read(sqe, 5, BUF, 100, -1)"),
+    (
+        "Sqe.read(5, BUF, 7, 3, rw_flags=9, ioprio=8)",
+        "io_uring_prep_read(sqe, 5, BUF, 3, 7); sqe->rw_flags = 9; sqe->ioprio = 8",
+    ),
+    ("Sqe.write(5, BUF)", "io_uring_prep_write(sqe, 5, BUF, 100, -1)"),
+    (
+        "Sqe.write(5, BUF, 7, 3, rw_flags=9, ioprio=8)",
+        "io_uring_prep_write(sqe, 5, BUF, 3, 7); sqe->rw_flags = 9; sqe->ioprio = 8",
+    ),
+    (
+        "Sqe.readv(5, [BUF, BUF2])",
+        "struct iovec two[] = {{BUF, 100}, {BUF2, 50}}; "
+        "io_uring_prep_readv(sqe, 5, two, 2, -1); COPY(addr, two, sizeof(two))",
+    ),
+    (
+        "Sqe.readv(5, [BUF], 7, rw_flags=9, ioprio=8)",
+        "struct iovec one[] = {{BUF, 100}}; io_uring_prep_readv2(sqe, 5, one, 1, 7, 9); "
+        "sqe->ioprio = 8; COPY(addr, one, sizeof(one))",
+    ),
+    (
+        "Sqe.writev(5, [BUF, BUF2])",
+        "struct iovec two[] = {{BUF, 100}, {BUF2, 50}}; "
+        "io_uring_prep_writev(sqe, 5, two, 2, -1); COPY(addr, two, sizeof(two))",
+    ),
+    (
+        "Sqe.writev(5, [BUF], 7, rw_flags=9, ioprio=8)",
+        "struct iovec one[] = {{BUF, 100}}; io_uring_prep_writev2(sqe, 5, one, 1, 7, 9); "
+        "sqe->ioprio = 8; COPY(addr, one, sizeof(one))",
+    ),
+    (
+        "Sqe.read_fixed(5, FIXED)",
+        "io_uring_prep_read_fixed(sqe, 5, FIXED, 4096, -1, FIXED_INDEX)",
+    ),
+    (
+        "Sqe.read_fixed(5, FIXED, 7, 10, start=20, rw_flags=1, ioprio=2)",
+        "io_uring_prep_read_fixed(sqe, 5, FIXED + 20, 10, 7, FIXED_INDEX); "
+        "sqe->rw_flags = 1; sqe->ioprio = 2",
+    ),
+    (
+        "Sqe.write_fixed(5, FIXED)",
+        "io_uring_prep_write_fixed(sqe, 5, FIXED, 4096, -1, FIXED_INDEX)",
+    ),
+    (
+        "Sqe.write_fixed(5, FIXED, 7, 10, start=20, rw_flags=1, ioprio=2)",
+        "io_uring_prep_write_fixed(sqe, 5, FIXED + 20, 10, 7, FIXED_INDEX); "
+        "sqe->rw_flags = 1; sqe->ioprio = 2",
+    ),
+    (
+        "Sqe.readv_fixed(5, FIXED, [(0, 10), (20, 30)], 7, rw_flags=1)",
+        "struct iovec two[] = {{FIXED, 10}, {FIXED + 20, 30}}; "
+        "io_uring_prep_readv_fixed(sqe, 5, two, 2, 7, 1, FIXED_INDEX); "
+        "COPY(addr, two, sizeof(two))",
+    ),
+    (
+        "Sqe.writev_fixed(5, FIXED, [(0, 10), (20, 30)], 7, rw_flags=1)",
+        "struct iovec two[] = {{FIXED, 10}, {FIXED + 20, 30}}; "
+        "io_uring_prep_writev_fixed(sqe, 5, two, 2, 7, 1, FIXED_INDEX); "
+        "COPY(addr, two, sizeof(two))",
+    ),
+    ("Sqe.read_multishot(5, GROUP)", "io_uring_prep_read_multishot(sqe, 5, 0, -1, GROUP)"),
+]
+
+CONTENTS = [
+    ("Sqe.fsync(5)", "io_uring_prep_fsync(sqe, 5, 0)"),
+    (
+        "Sqe.fsync(5, datasync=True, offset=3, nbytes=4)",
+        "io_uring_prep_fsync(sqe, 5, IORING_FSYNC_DATASYNC); sqe->off = 3; sqe->len = 4",
+    ),
+    ("Sqe.fdatasync(5)", "io_uring_prep_fsync(sqe, 5, IORING_FSYNC_DATASYNC)"),
+    ("Sqe.sync_file_range(5)", "io_uring_prep_sync_file_range(sqe, 5, 0, 0, 7)"),
+    ("Sqe.sync_file_range(5, 3, 4, 2)", "io_uring_prep_sync_file_range(sqe, 5, 4, 3, 2)"),
+    (
+        "Sqe.fallocate(5, 1 << 33, 1 << 34, mode=3)",
+        "io_uring_prep_fallocate(sqe, 5, 3, 1ULL << 33, 1ULL << 34)",
+    ),
+    ("Sqe.ftruncate(5, 1 << 33)", "io_uring_prep_ftruncate(sqe, 5, 1LL << 33)"),
+    ("Sqe.fadvise(5, 7, 4096, 3)", "io_uring_prep_fadvise64(sqe, 5, 7, 4096, 3)"),
+    ("Sqe.madvise(BUF, 1)", "io_uring_prep_madvise64(sqe, BUF, 100, 1)"),
+    (
+        "Sqe.splice(5, 6, 100, offset_src=7, offset_dst=8, splice_flags=2)",
+        "io_uring_prep_splice(sqe, 5, 7, 6, 8, 100, 2)",
+    ),
+    ("Sqe.splice(5, 6, 100)", "io_uring_prep_splice(sqe, 5, -1, 6, -1, 100, 0)"),
+    ("Sqe.tee(5, 6, 100, splice_flags=2)", "io_uring_prep_tee(sqe, 5, 6, 100, 2)"),
+]
+
+DESCRIPTORS = [
+    (
+        'Sqe.openat("path")',
+        'io_uring_prep_openat(sqe, AT_FDCWD, "path", O_RDONLY | O_CLOEXEC, 0777); '
+        'COPY(addr, "path", 5)',
+    ),
+    (
+        'Sqe.openat(b"p\\xff", 2, 0o600, dir_fd=5)',
+        'io_uring_prep_openat(sqe, 5, "p\\xff", O_RDWR | O_CLOEXEC, 0600); '
+        'COPY(addr, "p\\xff", 3)',
+    ),
+    (
+        'Sqe.openat2("path", 2, 0o600, dir_fd=5, resolve=8)',
+        "struct open_how how = {.flags = O_RDWR | O_CLOEXEC, .mode = 0600, .resolve = 8}; "
+        'io_uring_prep_openat2(sqe, 5, "path", &how); '
+        'COPY(addr, "path", 5); COPY(off, &how, sizeof(how))',
+    ),
+    ("Sqe.close(5)", "io_uring_prep_close(sqe, 5)"),
+    ("Sqe.pipe()", "io_uring_prep_pipe(sqe, two_fds, O_CLOEXEC); ROOM(addr)"),
+]

@@ -1,0 +1,57 @@
+"""Cases: names in directories, and attributes."""
+
+PATHS = [
+    (
+        'Sqe.statx("path", 0x100, 0x7ff, dir_fd=5)',
+        'io_uring_prep_statx(sqe, 5, "path", 0x100, 0x7ff, &stat_result); '
+        'COPY(addr, "path", 5); ROOM(off)',
+    ),
+    (
+        'Sqe.renameat("old", "new", src_dir_fd=5, dst_dir_fd=6, rename_flags=1)',
+        'io_uring_prep_renameat(sqe, 5, "old", 6, "new", 1); '
+        'COPY(addr, "old", 4); COPY(off, "new", 4)',
+    ),
+    (
+        'Sqe.renameat("old", "new")',
+        'io_uring_prep_renameat(sqe, AT_FDCWD, "old", AT_FDCWD, "new", 0); '
+        'COPY(addr, "old", 4); COPY(off, "new", 4)',
+    ),
+    (
+        'Sqe.unlinkat("path", 0x200, dir_fd=5)',
+        'io_uring_prep_unlinkat(sqe, 5, "path", AT_REMOVEDIR); COPY(addr, "path", 5)',
+    ),
+    (
+        'Sqe.mkdirat("path", 0o750, dir_fd=5)',
+        'io_uring_prep_mkdirat(sqe, 5, "path", 0750); COPY(addr, "path", 5)',
+    ),
+    (
+        'Sqe.symlinkat("target", "link", dir_fd=5)',
+        'io_uring_prep_symlinkat(sqe, "target", 5, "link"); '
+        'COPY(addr, "target", 7); COPY(off, "link", 5)',
+    ),
+    (
+        'Sqe.linkat("old", "new", 0x400, src_dir_fd=5, dst_dir_fd=6)',
+        'io_uring_prep_linkat(sqe, 5, "old", 6, "new", AT_SYMLINK_FOLLOW); '
+        'COPY(addr, "old", 4); COPY(off, "new", 4)',
+    ),
+    (
+        'Sqe.setxattr("path", "user.name", b"value", 1)',
+        'io_uring_prep_setxattr(sqe, "user.name", "value", "path", 1, 5); '
+        'COPY(addr, "user.name", 10); COPY(off, "value", 5); COPY(addr3, "path", 5)',
+    ),
+    (
+        'Sqe.fsetxattr(5, "user.name", b"value", 1)',
+        'io_uring_prep_fsetxattr(sqe, 5, "user.name", "value", 1, 5); '
+        'COPY(addr, "user.name", 10); COPY(off, "value", 5)',
+    ),
+    (
+        'Sqe.getxattr("path", "user.name", 256)',
+        'io_uring_prep_getxattr(sqe, "user.name", value, "path", 256); '
+        'COPY(addr, "user.name", 10); ROOM(off); COPY(addr3, "path", 5)',
+    ),
+    (
+        'Sqe.fgetxattr(5, "user.name", 256)',
+        'io_uring_prep_fgetxattr(sqe, 5, "user.name", value, 256); '
+        'COPY(addr, "user.name", 10); ROOM(off)',
+    ),
+]

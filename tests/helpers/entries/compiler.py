@@ -59,7 +59,9 @@ def missing(liburing: bool) -> str | None:
     return "linux/io_uring.h is not installed or older than Linux 6.1 (linux-libc-dev)"
 
 
-def ask(folder: Path, cases: Mapping[int, str], defines: str, *, liburing: bool) -> dict[int, Entry]:
+def ask(
+    folder: Path, cases: Mapping[int, str], defines: str, *, liburing: bool
+) -> dict[int, Entry]:
     """The entries by the cases' numbers, without those that these headers are too old for."""
     numbers = list(cases)
     while True:

@@ -97,8 +97,7 @@ DESCRIPTORS = [
     ),
     (
         'Sqe.openat(b"p\\xff", 2, 0o600, dir_fd=5)',
-        'io_uring_prep_openat(sqe, 5, "p\\xff", O_RDWR | O_CLOEXEC, 0600); '
-        'COPY(addr, "p\\xff", 3)',
+        'io_uring_prep_openat(sqe, 5, "p\\xff", O_RDWR | O_CLOEXEC, 0600); COPY(addr, "p\\xff", 3)',
     ),
     (
         'Sqe.openat2("path", 2, 0o600, dir_fd=5, resolve=8)',

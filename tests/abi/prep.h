@@ -248,3 +248,6 @@ static inline void io_uring_prep_cmd_sock(SQE, int command, int fd, int level, i
 OURS(cmd_discard, (SQE, int fd, U64 at, U64 length),
      .opcode = IORING_OP_URING_CMD, .fd = fd, .off = BLOCK_URING_CMD_DISCARD, .addr = at,
      .addr3 = length)
+OURS(cmd_getsockname, (SQE, int fd, struct sockaddr *address, socklen_t *length, int peer),
+     .opcode = IORING_OP_URING_CMD, .fd = fd, .off = SOCKET_URING_OP_GETSOCKNAME,
+     .addr = AT(address), .addr3 = AT(length), .file_index = peer)

@@ -65,6 +65,9 @@ static void bytes(const void *start, size_t length)
 		bytes(sqe, sizeof(*sqe)); \
 	}
 
+/* The kernel chooses a buffer of the group. */
+#define SELECT(group) (sqe->flags |= IOSQE_BUFFER_SELECT, sqe->buf_group = (group))
+
 /* A message header without a byte of padding left to chance. */
 #define MESSAGE(name, name_length, vectors, count, control, control_length) \
 	struct msghdr message; \

@@ -7,7 +7,18 @@ import inspect
 import re
 from functools import cached_property
 
-from uring_rs import Sqe
+from uring_rs import Ring, Sqe
+
+# What of a ring the things are made by that cases name.
+MADE_BY = {
+    "FIXED": "buffer_pool",
+    "DIRECT": "register_files",
+    "RESERVED": "register_files",
+    "OTHERS": "register_files",
+    "POOL": "buffer_ring",
+    "SENDING": "buffer_ring",
+    "LEGACY": "provided_buffers",
+}
 
 
 class Case:
@@ -49,7 +60,9 @@ class Case:
 
     @property
     def there(self) -> bool:
-        """Whether the library has this builder with these arguments."""
+        """Whether the library has this builder with these arguments, and what it names."""
+        if not all(hasattr(Ring, MADE_BY[name]) for name in self.names & set(MADE_BY)):
+            return False
         builder = getattr(Sqe, self.method, None)
         if builder is None:
             return False

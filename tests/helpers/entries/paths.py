@@ -30,7 +30,7 @@ PATHS = [
         'COPY(addr, "target", 7); COPY(off, "link", 5)',
     ),
     (
-        'Sqe.linkat("old", "new", 0x400, src_dir_fd=5, dst_dir_fd=6)',
+        'Sqe.linkat("old", "new", src_dir_fd=5, dst_dir_fd=6, link_flags=0x400)',
         'io_uring_prep_linkat(sqe, 5, "old", 6, "new", AT_SYMLINK_FOLLOW); '
         'COPY(addr, "old", 4); COPY(off, "new", 4)',
     ),
@@ -45,13 +45,41 @@ PATHS = [
         'COPY(addr, "user.name", 10); COPY(off, "value", 5)',
     ),
     (
-        'Sqe.getxattr("path", "user.name", 256)',
+        'Sqe.getxattr("path", "user.name", size=256)',
         'io_uring_prep_getxattr(sqe, "user.name", value, "path", 256); '
         'COPY(addr, "user.name", 10); ROOM(off); COPY(addr3, "path", 5)',
     ),
     (
-        'Sqe.fgetxattr(5, "user.name", 256)',
+        'Sqe.fgetxattr(5, "user.name", size=256)',
         'io_uring_prep_fgetxattr(sqe, 5, "user.name", value, 256); '
         'COPY(addr, "user.name", 10); ROOM(off)',
+    ),
+    (
+        'Sqe.getxattr("path", "user.name", BUF)',
+        'io_uring_prep_getxattr(sqe, "user.name", BUF, "path", 100); '
+        'COPY(addr, "user.name", 10); COPY(addr3, "path", 5)',
+    ),
+    (
+        'Sqe.rename("old", "new")',
+        'io_uring_prep_renameat(sqe, AT_FDCWD, "old", AT_FDCWD, "new", 0); '
+        'COPY(addr, "old", 4); COPY(off, "new", 4)',
+    ),
+    (
+        'Sqe.unlink("path")',
+        'io_uring_prep_unlinkat(sqe, AT_FDCWD, "path", 0); COPY(addr, "path", 5)',
+    ),
+    (
+        'Sqe.mkdir("path", 0o750)',
+        'io_uring_prep_mkdirat(sqe, AT_FDCWD, "path", 0750); COPY(addr, "path", 5)',
+    ),
+    (
+        'Sqe.symlink("target", "link")',
+        'io_uring_prep_symlinkat(sqe, "target", AT_FDCWD, "link"); '
+        'COPY(addr, "target", 7); COPY(off, "link", 5)',
+    ),
+    (
+        'Sqe.link("old", "new")',
+        'io_uring_prep_linkat(sqe, AT_FDCWD, "old", AT_FDCWD, "new", 0); '
+        'COPY(addr, "old", 4); COPY(off, "new", 4)',
     ),
 ]

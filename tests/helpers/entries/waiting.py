@@ -6,6 +6,10 @@ READINESS = [
         "Sqe.poll_add(5, 1 << 31, multishot=True)",
         "io_uring_prep_poll_multishot(sqe, 5, 1U << 31)",
     ),
+    (
+        "Sqe.poll_add(5, 1, level=True)",
+        "io_uring_prep_poll_add(sqe, 5, 1); sqe->len = IORING_POLL_ADD_LEVEL",
+    ),
     ("Sqe.poll_remove(TIMEOUT)", "io_uring_prep_poll_remove(sqe, TIMEOUT)"),
     (
         "Sqe.poll_update(TIMEOUT, 5)",
@@ -74,6 +78,15 @@ CANCEL = [
         "Sqe.cancel_all()",
         "io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL)",
     ),
+    (
+        'Sqe.cancel_op("READ")',
+        "io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_OP); sqe->len = IORING_OP_READ",
+    ),
+    (
+        "Sqe.cancel_op(Op.RECV, file=5, all=True)",
+        "io_uring_prep_cancel_fd(sqe, 5, IORING_ASYNC_CANCEL_OP | IORING_ASYNC_CANCEL_ALL); "
+        "sqe->len = IORING_OP_RECV",
+    ),
 ]
 
 PROCESSES = [
@@ -82,17 +95,34 @@ PROCESSES = [
         "io_uring_prep_waitid(sqe, P_PID, 77, &child, WEXITED, 0); ROOM(off)",
     ),
     (
-        "Sqe.futex_wait(WORD, 7)",
-        "io_uring_prep_futex_wait(sqe, WORD, 7, 0xffffffff, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE, 0)",
+        "Sqe.futex_wait(BUF, 7, 8, mask=15)",
+        "io_uring_prep_futex_wait(sqe, BUF + 8, 7, 15, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE, 0)",
     ),
     (
-        "Sqe.futex_wake(WORD, 7)",
-        "io_uring_prep_futex_wake(sqe, WORD, 7, 0xffffffff, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE, 0)",
+        "Sqe.futex_wait(BUF, 7, shared=True)",
+        "io_uring_prep_futex_wait(sqe, BUF, 7, 0xffffffff, FUTEX2_SIZE_U32, 0)",
     ),
     (
-        "Sqe.futex_waitv([(WORD, 7)])",
-        "struct futex_waitv words[] = {{.val = 7, .uaddr = (unsigned long)WORD, "
-        ".flags = FUTEX2_SIZE_U32 | FUTEX2_PRIVATE}}; "
-        "io_uring_prep_futex_waitv(sqe, words, 1, 0); COPY(addr, words, sizeof(words))",
+        "Sqe.futex_wake(BUF, 7, 8)",
+        "io_uring_prep_futex_wake(sqe, BUF + 8, 7, ~0U, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE, 0)",
+    ),
+    (
+        "Sqe.futex_waitv([(BUF, 7, 8), (BUF2, 9, 0)])",
+        "struct futex_waitv words[] = {"
+        "{7, (unsigned long)(BUF + 8), FUTEX2_SIZE_U32 | FUTEX2_PRIVATE}, "
+        "{9, (unsigned long)BUF2, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE}}; "
+        "io_uring_prep_futex_waitv(sqe, words, 2, 0); COPY(addr, words, sizeof(words))",
+    ),
+]
+
+# A message's number is in the upper 56 bits of the key: the lower 8 say that it is one.
+_MESSAGE = "(9ULL << 8 | MESSAGE_KIND)"
+
+MESSAGES = [
+    ("Sqe.msg_ring(5, 3, 9)", f"io_uring_prep_msg_ring(sqe, 5, 3, {_MESSAGE}, 0)"),
+    ("Sqe.msg_ring(5, -3, 9)", f"io_uring_prep_msg_ring(sqe, 5, -3, {_MESSAGE}, 0)"),
+    (
+        "Sqe.msg_ring(5, 3, 9, cqe_flags=4)",
+        f"io_uring_prep_msg_ring_cqe_flags(sqe, 5, 3, {_MESSAGE}, 0, 4)",
     ),
 ]

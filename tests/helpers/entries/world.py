@@ -22,6 +22,8 @@ from uring_rs import flags
 
 ENTRY_SIZE = 64
 SQES_OFFSET = 0x1000_0000
+# The low bits of the user_data of a message from ring to ring.
+MESSAGE_KIND = 5
 
 
 def place(buf: Any) -> int:
@@ -61,7 +63,7 @@ class World:
 
     def _memory(self, name: str, size: int) -> None:
         self._values[name] = bytearray(size)
-        self._c[name] = f"((void *){place(self._values[name])}ULL)"
+        self._c[name] = f"((char *){place(self._values[name])}ULL)"
 
     def _request(self, name: str, prep: Callable[[], uring_rs.Request]) -> None:
         request = prep()
@@ -76,20 +78,42 @@ class World:
         self._c["FIXED"] = f"((char *){place(buffers[2])}ULL)"
         self._c["FIXED_INDEX"] = str(buffers[2].index)
 
+    def _files(self, ring: uring_rs.Ring, reserved: str, direct: str = "") -> None:
+        table = ring.register_files(8)
+        self._values[reserved], self._c[reserved] = table.reserve(2), "2"
+        if direct:
+            (self._values[direct],), self._c[direct] = table.update(1, [0]), "1"
+
+    def _pool(self, name: str, pool: Any) -> None:
+        self._values[name] = self._stack.enter_context(pool)
+        self._c[name] = str(pool.group)
+
     def _make(self, name: str) -> None:
         match name:
             case "BUF":
                 self._memory(name, 100)
             case "BUF2":
                 self._memory(name, 50)
-            case "WORD":
-                self._memory(name, 4)
             case "TIMEOUT":
                 self._request(name, lambda: self.ring.prep_timeout(100))
             case "LIMIT":
                 self._request(name, lambda: self.ring.prep_link_timeout(100))
             case "FIXED" | "FIXED_INDEX":
                 self._fixed()
+            case "DIRECT" | "RESERVED":
+                self._files(self.ring, "RESERVED", "DIRECT")
+            case "OTHER" | "OTHERS":
+                other = self._stack.enter_context(uring_rs.Ring(1))
+                self._values["OTHER"], self._c["OTHER"] = other, str(other.fileno())
+                self._files(other, "OTHERS")
+            case "POOL":
+                self._pool(name, self.ring.buffer_ring(4, 64))
+            case "SENDING":
+                self._pool(name, self.ring.buffer_ring(4, 64, sending=True))
+            case "LEGACY":
+                self._pool(name, self.ring.provided_buffers(4, 64))
+            case "MESSAGE_KIND":
+                self._c[name] = str(MESSAGE_KIND)
 
     def provide(self, cases: Iterable[Case]) -> None:
         """Make what these cases name."""

@@ -107,9 +107,10 @@ SEVERAL = [
         f"io_uring_prep_sendto(sqe, 5, BUF, 100, 6, {_TO}); COPY(off, &inet, sizeof(inet))",
     ),
     (
-        "Sqe.send(5, [BUF, BUF2], ioprio=RecvSendFlags.SEND_VECTORIZED)",
-        "struct iovec two[] = {{BUF, 100}, {BUF2, 50}}; io_uring_prep_send(sqe, 5, two, 2, 0); "
-        "sqe->ioprio = IORING_SEND_VECTORIZED; COPY(addr, two, sizeof(two))",
+        "Sqe.send_zc(5, [BUF, BUF2], ioprio=RecvSendFlags.SEND_VECTORIZED)",
+        "struct iovec two[] = {{BUF, 100}, {BUF2, 50}}; "
+        "io_uring_prep_send_zc(sqe, 5, two, 2, 0, IORING_SEND_VECTORIZED); "
+        "COPY(addr, two, sizeof(two))",
     ),
 ]
 

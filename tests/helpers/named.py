@@ -38,9 +38,16 @@ class Named:
             self.attributes.add(node.attr)
             self.members.add(f"{_own_name(node.value)}.{node.attr}")
         elif isinstance(node, ast.Call):
-            name = _own_name(node.func).removeprefix("prep_")
-            self.calls.add(name)
-            self.keywords |= {(name, each.arg) for each in node.keywords if each.arg}
+            names = {_own_name(node.func).removeprefix("prep_")}
+            # Tests of both forms name the builder to a function: do("unlinkat", path).
+            names |= {
+                each.value.removeprefix("prep_")
+                for each in node.args[:2]
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            }
+            self.calls |= names
+            given = {each.arg for each in node.keywords if each.arg}
+            self.keywords |= {(name, each) for name in names for each in given}
 
 
 @cache

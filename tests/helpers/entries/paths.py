@@ -1,5 +1,8 @@
 """Cases: names in directories, and attributes."""
 
+# Of a path there is no descriptor: liburing says 0, and the kernel looks at neither.
+_NO_FILE = "sqe->fd = -1;"
+
 PATHS = [
     (
         'Sqe.statx("path", 0x100, 0x7ff, dir_fd=5)',
@@ -37,6 +40,7 @@ PATHS = [
     (
         'Sqe.setxattr("path", "user.name", b"value", 1)',
         'io_uring_prep_setxattr(sqe, "user.name", "value", "path", 1, 5); '
+        f"{_NO_FILE} "
         'COPY(addr, "user.name", 10); COPY(off, "value", 5); COPY(addr3, "path", 5)',
     ),
     (
@@ -47,6 +51,7 @@ PATHS = [
     (
         'Sqe.getxattr("path", "user.name", size=256)',
         'io_uring_prep_getxattr(sqe, "user.name", value, "path", 256); '
+        f"{_NO_FILE} "
         'COPY(addr, "user.name", 10); ROOM(off); COPY(addr3, "path", 5)',
     ),
     (
@@ -57,6 +62,7 @@ PATHS = [
     (
         'Sqe.getxattr("path", "user.name", BUF)',
         'io_uring_prep_getxattr(sqe, "user.name", BUF, "path", 100); '
+        f"{_NO_FILE} "
         'COPY(addr, "user.name", 10); COPY(addr3, "path", 5)',
     ),
     (

@@ -29,6 +29,7 @@ mod sim;
 mod sqe;
 mod state;
 mod submit;
+mod tables;
 mod trace;
 mod wake;
 
@@ -54,7 +55,9 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("Request", request::type_object(py)?)?;
     m.add("Completion", completion::type_object(py)?)?;
     m.add_function(wrap_pyfunction!(probe::probe_dict, m)?)?;
-    m.add_function(wrap_pyfunction!(probe::_operations, m)?)?;
+    m.add_function(wrap_pyfunction!(tables::_operations, m)?)?;
+    m.add_function(wrap_pyfunction!(tables::_register_operations, m)?)?;
+    m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

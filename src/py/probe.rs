@@ -90,21 +90,3 @@ fn environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("cgroup_cpus", found.cpu_quota)?;
     Ok(dict)
 }
-
-/// The table of operations: name, number, kernel, builder, and what its result means.
-#[pyfunction]
-pub(crate) fn _operations(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    let row = |info: &opcode::OpInfo| {
-        let dict = PyDict::new(py);
-        dict.set_item("name", info.name)?;
-        dict.set_item("number", info.number)?;
-        dict.set_item("since", (info.since.0, info.since.1))?;
-        dict.set_item("method", info.method)?;
-        dict.set_item("result", format!("{:?}", info.result).to_lowercase())?;
-        dict.set_item("memory", format!("{:?}", info.lifetime).to_lowercase())?;
-        dict.set_item("multishot", info.multishot)?;
-        dict.set_item("zero_copy", info.zero_copy)?;
-        Ok(dict)
-    };
-    opcode::OPS.iter().map(row).collect()
-}

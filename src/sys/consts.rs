@@ -21,6 +21,8 @@ pub struct Constant {
     pub name: &'static str,
     /// The value, wide enough for every type.
     pub value: i128,
+    /// What it means.
+    pub doc: &'static str,
 }
 
 /// Declare documented constants and a table of them.
@@ -28,7 +30,11 @@ macro_rules! constants {
     ($table:ident: $( $name:ident: $type:ty = $value:expr, $doc:literal; )*) => {
         $( #[doc = $doc] pub const $name: $type = $value; )*
         pub(super) static $table: &[super::Constant] = &[
-            $( super::Constant { name: stringify!($name), value: $name as i128 }, )*
+            $( super::Constant {
+                name: stringify!($name),
+                value: $name as i128,
+                doc: $doc,
+            }, )*
         ];
     };
 }

@@ -9,46 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from helpers import interface
 from uring_rs import flags
-from uring_rs.flags import CqeFlags, Features, Op, RegisterOp, SetupFlags, SqeFlags
+from uring_rs.flags import Features, Op, RegisterOp, SetupFlags, SqeFlags
 
 HEADER = Path("/usr/include/linux/io_uring.h")
 
-# Which class has the names with this prefix; the first that fits counts.
-PREFIXES = {
-    "IOSQE_": flags.SqeFlags,
-    "IORING_SETUP_": flags.SetupFlags,
-    "IORING_ENTER_": flags.EnterFlags,
-    "IORING_FEAT_": flags.Features,
-    "IORING_CQE_F_": flags.CqeFlags,
-    "IORING_SQ_": flags.SqRingFlags,
-    "IORING_CQ_": flags.CqRingFlags,
-    "IORING_FSYNC_": flags.FsyncFlags,
-    "IORING_TIMEOUT_": flags.TimeoutFlags,
-    "IORING_POLL_": flags.PollFlags,
-    "IORING_ASYNC_CANCEL_": flags.CancelFlags,
-    "IORING_ACCEPT_": flags.AcceptFlags,
-    "IORING_RECVSEND_": flags.RecvSendFlags,
-    "IORING_MSG_RING_": flags.MsgRingFlags,
-    "IORING_URING_CMD_": flags.UringCmdFlags,
-    "IORING_FIXED_FD_": flags.FixedFdFlags,
-    "IORING_NOP_": flags.NopFlags,
-    "IORING_RSRC_REGISTER_": flags.RsrcFlags,
-    "IORING_NOTIF_USAGE_": flags.NotifUsage,
-    "IORING_RESTRICTION_": flags.RestrictionOp,
-    "IORING_REGISTER_": flags.RegisterOp,
-    "IORING_": flags.RegisterOp,  # IORING_UNREGISTER_*
-}
-WHOLE_NAMES = {
-    "IORING_CQE_F_32": CqeFlags.F_32,
-    "IORING_LINK_TIMEOUT_UPDATE": flags.TimeoutFlags.LINK_TIMEOUT_UPDATE,
-    "IORING_RECV_MULTISHOT": flags.RecvSendFlags.RECV_MULTISHOT,
-    "IORING_SEND_ZC_REPORT_USAGE": flags.RecvSendFlags.SEND_ZC_REPORT_USAGE,
-    "IORING_SEND_VECTORIZED": flags.RecvSendFlags.SEND_VECTORIZED,
-    "IORING_REGISTER_SRC_REGISTERED": flags.CloneBuffersFlags.SRC_REGISTERED,
-    "IORING_REGISTER_DST_REPLACE": flags.CloneBuffersFlags.DST_REPLACE,
-    "IORING_REG_WAIT_TS": flags.RegWaitFlags.TS,
-}
 # Later than 6.18, or no bits: masks of others.
 LATER = {"IORING_SETUP_SQE_MIXED", "IORING_SETUP_SQ_REWIND", "IORING_TIMEOUT_IMMEDIATE_ARG"}
 
@@ -67,12 +33,9 @@ def header() -> str:
 
 def member(name: str) -> int:
     """What this package calls it."""
-    if name in WHOLE_NAMES:
-        return WHOLE_NAMES[name]
-    for prefix, kind in PREFIXES.items():
-        if name.startswith(prefix):
-            return kind[name.removeprefix(prefix)]
-    raise AssertionError(f"no class for {name}")
+    found = interface.member(name)
+    assert found is not None, f"no member for {name}"
+    return found.value
 
 
 def test_bits_are_those_of_the_header() -> None:

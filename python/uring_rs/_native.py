@@ -20,6 +20,7 @@ __all__ = [
     "Ring",
     "SimKernel",
     "Sqe",
+    "StatxResult",
     "import_error",
     "unavailable",
 ]
@@ -43,7 +44,16 @@ def unavailable() -> UringUnavailable:
 
 
 try:
-    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+    from ._uring import (
+        BufferPool,
+        Completion,
+        FixedBuffer,
+        Request,
+        Ring,
+        SimKernel,
+        Sqe,
+        StatxResult,
+    )
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -74,3 +84,6 @@ except ImportError as _error:
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
+
+        class StatxResult(_Missing):
+            """What is known of a file, of which there are none here."""

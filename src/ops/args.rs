@@ -4,7 +4,10 @@
 use std::ffi::CString;
 
 use crate::ops::address::SockAddr;
+use crate::ops::attrs::XattrArgs;
 use crate::ops::net::{AcceptArgs, MsgArgs};
+use crate::ops::path::HowArgs;
+use crate::ops::stat::StatxArgs;
 use crate::sys::abi::__kernel_timespec;
 use crate::sys::os::{epoll_event, iovec};
 
@@ -19,6 +22,14 @@ pub enum Args {
     Iovecs(Vec<iovec>),
     /// A path.
     Path(CString),
+    /// Two paths.
+    Paths(Box<[CString; 2]>),
+    /// A path and how to open it.
+    How(Box<HowArgs>),
+    /// A path, and what the kernel says of its file.
+    Statx(Box<StatxArgs>),
+    /// An extended attribute: its name, its file, room for its value.
+    Xattr(Box<XattrArgs>),
     /// A time.
     Time(Box<__kernel_timespec>),
     /// A destination address.
@@ -35,8 +46,9 @@ impl Args {
     /// Does the kernel write to it, so that two requests must never share it?
     pub fn written_by_kernel(&self) -> bool {
         match self {
-            Args::Accept(_) => true,
+            Args::Accept(_) | Args::Statx(_) => true,
             Args::Msg(msg) => msg.receives(),
+            Args::Xattr(xattr) => xattr.has_room(),
             _ => false,
         }
     }

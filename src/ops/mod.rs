@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod args;
+pub mod attrs;
 pub mod batch;
 pub mod cancel;
 pub mod cmsg;
@@ -13,6 +14,9 @@ pub mod file;
 pub mod net;
 pub mod path;
 pub mod poll;
+pub mod space;
+pub mod splice;
+pub mod stat;
 pub mod timeout;
 
 use crate::sys::abi::io_uring_sqe;

@@ -79,11 +79,15 @@ macro_rules! builders {
 }
 
 // Below the macro, which is known from there on.
+mod attrs;
 mod cancel;
 mod files;
 mod net;
 mod path;
 mod poll;
+mod space;
+mod splice;
+mod stat;
 mod time;
 
 #[pymethods]

@@ -188,6 +188,20 @@ impl Keep {
         self.hold = object.clone().into_ptr();
     }
 
+    /// Hold one more object beside it: an operation on two files has two.
+    pub(crate) fn hold_another(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(first) = self.held(object.py()) else {
+            self.hold_object(object);
+            return Ok(());
+        };
+        let both = (&first, object).into_pyobject(object.py())?;
+        let first = std::mem::replace(&mut self.hold, both.into_ptr());
+        // SAFETY: an owned reference, taken out of the slot; the pair holds the object, so this is
+        // not the last one and runs nothing (I2).
+        unsafe { ffi::Py_DECREF(first) };
+        Ok(())
+    }
+
     /// Hold a registered buffer as long as the request is in flight.
     pub(crate) fn hold_fixed(&mut self, buffer: &Bound<'_, PyAny>) {
         debug_assert!(self.fixed.is_null());
@@ -299,7 +313,7 @@ impl Drop for Owner {
 }
 
 /// UIO_MAXIOV.
-const IOV_MAX: usize = 1024;
+pub(crate) const IOV_MAX: usize = 1024;
 
 // SAFETY: raw references that are only touched with the interpreter attached (I6).
 unsafe impl Send for Keep {}

@@ -8,7 +8,9 @@ use crate::ops::args::Args;
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
+use crate::py::statx::PyStatxResult;
 use crate::ring::kernel::Kernel;
+use crate::sys::abi::statx as Statx;
 use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
 
 /// What the kernel wrote into memory of ours, copied out of the slot.
@@ -17,6 +19,10 @@ pub(crate) enum Results {
     Peer(SockAddr),
     /// What came with a message.
     Message(Message),
+    /// What is known of a file.
+    Stat(Box<Statx>),
+    /// The bytes asked for.
+    Bytes(Vec<u8>),
 }
 
 pub(crate) struct Message {
@@ -28,7 +34,7 @@ pub(crate) struct Message {
 impl Results {
     /// What the kernel wrote into `args` for a request that ended with `res`. Only for finished
     /// requests (I2).
-    pub(crate) fn of(args: &Args, _res: i32) -> Option<Box<Self>> {
+    pub(crate) fn of(args: &Args, res: i32) -> Option<Box<Self>> {
         let results = match args {
             Args::Accept(accept) => {
                 let mut peer = accept.peer;
@@ -40,6 +46,8 @@ impl Results {
                 ancillary: msg.ancillary(),
                 flags: msg.flags(),
             }),
+            Args::Statx(statx) if res >= 0 => Results::Stat(Box::new(*statx.answer())),
+            Args::Xattr(xattr) => Results::Bytes(xattr.value(res)?.to_vec()),
             _ => return None,
         };
         Some(Box::new(results))
@@ -49,7 +57,7 @@ impl Results {
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
         match self {
             Results::Message(message) => message.close_received(kernel),
-            Results::Peer(_) => {}
+            Results::Peer(_) | Results::Stat(_) | Results::Bytes(_) => {}
         }
     }
 }
@@ -75,6 +83,8 @@ impl CompletionExtra for Results {
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::Stat(answer) => Ok(Py::new(py, PyStatxResult::from(**answer))?.into_any()),
+            Results::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any().unbind()),
         }
     }
 
@@ -82,6 +92,7 @@ impl CompletionExtra for Results {
         match self {
             Results::Peer(address) => address::to_python(py, address),
             Results::Message(message) => address::to_python(py, &message.sender),
+            Results::Stat(_) | Results::Bytes(_) => Ok(py.None()),
         }
     }
 
@@ -98,7 +109,7 @@ impl CompletionExtra for Results {
     fn msg_flags(&self) -> i32 {
         match self {
             Results::Message(message) => message.flags,
-            Results::Peer(_) => 0,
+            Results::Peer(_) | Results::Stat(_) | Results::Bytes(_) => 0,
         }
     }
 }

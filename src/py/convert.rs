@@ -101,6 +101,10 @@ pub(crate) fn parts(memory: Memory, parts: &Bound<'_, PyAny>) -> PyResult<Vec<io
         if vectors.len() == IOV_MAX {
             return Err(PyValueError::new_err(format!("more than {IOV_MAX} parts")));
         }
+        // The kernel finds no memory for nothing, and would fail (measured).
+        if nbytes == 0 {
+            continue;
+        }
         let start = (memory.addr + start as u64) as *mut c_void;
         vectors.push(iovec { iov_base: start, iov_len: nbytes as usize });
     }

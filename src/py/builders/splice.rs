@@ -21,7 +21,8 @@ builders! {
     ///
     /// Kernel: 5.7.
     /// Memory: none.
-    /// Result: bytes moved, perhaps fewer than asked for; 0 at the end of `src`.
+    /// Result: bytes moved, perhaps fewer than asked for; 0 at the end of `src`. Cancelled while it
+    ///     waits: -512, a number of the kernel's own that `result()` raises as InterruptedError.
     /// Source: io_uring_prep_splice(3).
     fn prep_splice / splice(src: Any<'_, '_>, dst: Any<'_, '_>, nbytes: i64, offset_src: i64,
         offset_dst: i64, splice_flags: u32)

@@ -120,9 +120,7 @@ def test_other_memory(ring: uring_rs.Ring, anonymous: mmap.mmap) -> None:
 
 
 @pytest.mark.parametrize("advice", LOSSES)
-def test_losses_are_for_maps_only(
-    ring: uring_rs.Ring, anonymous: mmap.mmap, advice: int
-) -> None:
+def test_losses_are_for_maps_only(ring: uring_rs.Ring, anonymous: mmap.mmap, advice: int) -> None:
     class Map(mmap.mmap):
         """May export what memory it likes, from Python 3.12 on."""
 
@@ -140,9 +138,7 @@ def test_losses_are_for_maps_only(
 
 
 @pytest.mark.parametrize("advice", FAULTS)
-def test_what_would_make_a_fault(
-    ring: uring_rs.Ring, anonymous: mmap.mmap, advice: int
-) -> None:
+def test_what_would_make_a_fault(ring: uring_rs.Ring, anonymous: mmap.mmap, advice: int) -> None:
     for buf in (anonymous, bytearray(PAGE)):
         with pytest.raises(ValueError, match="crash"):
             ring.prep_madvise(buf, advice)

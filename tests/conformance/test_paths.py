@@ -367,9 +367,7 @@ def test_paths_are_copied_and_folders_held(
     assert (root / "b" / "z").exists()
 
 
-def test_both_folders_are_let_go(
-    ring: uring_rs.Ring, folders: tuple[Folder, Folder, Path]
-) -> None:
+def test_both_folders_are_let_go(ring: uring_rs.Ring, folders: tuple[Folder, Folder, Path]) -> None:
     before = set(os.listdir("/proc/self/fd"))
     root = folders[2]
     ring.prep_renameat("n", "m", src_dir_fd=Folder(root / "a"), dst_dir_fd=Folder(root / "b"))

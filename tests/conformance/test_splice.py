@@ -145,9 +145,7 @@ def test_nonblock(ring: uring_rs.Ring, pipes: Pipes, op: str) -> None:
 
 @pytest.mark.parametrize("op", ["splice", "tee"])
 @pytest.mark.parametrize("full", [False, True], ids=["empty", "full"])
-def test_cancelled_while_it_waits(
-    ring: uring_rs.Ring, pipes: Pipes, op: str, full: bool
-) -> None:
+def test_cancelled_while_it_waits(ring: uring_rs.Ring, pipes: Pipes, op: str, full: bool) -> None:
     first, second = pipes(), pipes()
     if full:
         first.feed(b"x")

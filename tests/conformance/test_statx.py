@@ -70,11 +70,13 @@ def test_what_it_adds(ring: uring_rs.Ring, path: Path) -> None:
     ring.prep_statx(path, mask=StatxMask.BASIC_STATS | StatxMask.BTIME | StatxMask.MNT_ID)
     found = of(ring)
     if found.st_mask & StatxMask.BTIME:
-        assert found.st_birthtime is not None and found.st_birthtime_ns is not None
+        assert found.st_birthtime is not None
+        assert found.st_birthtime_ns is not None
         assert found.st_birthtime_ns <= before.st_ctime_ns
         assert abs(found.st_birthtime - found.st_birthtime_ns / 1e9) < 1e-6
     else:
-        assert found.st_birthtime is None and found.st_birthtime_ns is None
+        assert found.st_birthtime is None
+        assert found.st_birthtime_ns is None
     mounts = [line.split()[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     assert str(found.st_mnt_id) in mounts
     # Not asked for, not there.

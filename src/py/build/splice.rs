@@ -7,7 +7,8 @@ use crate::ops::splice::{self, End};
 use crate::py::convert;
 use crate::py::keep::Keep;
 use crate::sys::abi::io_uring_sqe;
-use crate::sys::consts::*;
+use crate::sys::consts::SPLICE_F_FD_IN_FIXED;
+use crate::sys::os::{SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 

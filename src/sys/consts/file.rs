@@ -48,11 +48,6 @@ super::constants! { TABLE:
     XATTR_REPLACE: u32 = 0x2, "Fail where the attribute is not.";
     XATTR_SIZE_MAX: u32 = 65_536, "The longest value.";
 
-    SPLICE_F_MOVE: u32 = 1 << 0, "Move pages; a hint.";
-    SPLICE_F_NONBLOCK: u32 = 1 << 1, "Do not wait on the pipe.";
-    SPLICE_F_MORE: u32 = 1 << 2, "More data follows.";
-    SPLICE_F_GIFT: u32 = 1 << 3, "The pages are a gift.";
-
     MADV_NORMAL: u32 = 0, "No hint.";
     MADV_RANDOM: u32 = 1, "Do not read ahead.";
     MADV_SEQUENTIAL: u32 = 2, "Read far ahead.";

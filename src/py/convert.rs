@@ -30,7 +30,7 @@ pub(crate) fn file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> 
 pub(crate) fn another_file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
     let fd = file_number(object)?;
     if !object.is_exact_instance_of::<PyInt>() {
-        keep.hold_another(object)?;
+        keep.hold_another(object);
     }
     Ok(fd)
 }

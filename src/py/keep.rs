@@ -40,6 +40,8 @@ struct More {
     /// Boxed one by one: an export must not move when the list grows (I1).
     #[allow(clippy::vec_box)]
     views: Vec<Box<ffi::Py_buffer>>,
+    /// Objects held beside the first.
+    others: Vec<Py<PyAny>>,
 }
 
 // SAFETY: null pointers, None (a null box), no view: all-zero bytes are the empty value (I1).
@@ -188,18 +190,13 @@ impl Keep {
         self.hold = object.clone().into_ptr();
     }
 
-    /// Hold one more object beside it: an operation on two files has two.
-    pub(crate) fn hold_another(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
-        let Some(first) = self.held(object.py()) else {
+    /// Hold one more object: an operation on two files or directories has two.
+    pub(crate) fn hold_another(&mut self, object: &Bound<'_, PyAny>) {
+        if self.hold.is_null() {
             self.hold_object(object);
-            return Ok(());
-        };
-        let both = (&first, object).into_pyobject(object.py())?;
-        let first = std::mem::replace(&mut self.hold, both.into_ptr());
-        // SAFETY: an owned reference, taken out of the slot; the pair holds the object, so this is
-        // not the last one and runs nothing (I2).
-        unsafe { ffi::Py_DECREF(first) };
-        Ok(())
+        } else {
+            self.more().others.push(object.clone().unbind());
+        }
     }
 
     /// Hold a registered buffer as long as the request is in flight.

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import uring_rs
-from conformance.kit import CONTENT, failed, idle, one
-from uring_rs import AtFlags, RenameFlags, ResolveFlags, Sqe, SqeFlags
+from conformance.kit import CONTENT, Pipe, failed, idle, one
+from uring_rs import AtFlags, RenameFlags, ResolveFlags, SetupFlags, Sqe, SqeFlags
 
 pytestmark = pytest.mark.requires_op(
     "OPENAT2", "RENAMEAT", "UNLINKAT", "MKDIRAT", "SYMLINKAT", "LINKAT"
@@ -349,7 +349,7 @@ def test_bits_of_other_operations(ring: uring_rs.Ring, name: str, flags: str, bi
 
 
 def test_paths_are_copied_and_folders_held(
-    ring: uring_rs.Ring, folders: tuple[Folder, Folder, Path]
+    ring: uring_rs.Ring, folders: tuple[Folder, Folder, Path], pipe: Pipe
 ) -> None:
     """What becomes of the objects after staging does not matter."""
     root = folders[2]
@@ -360,11 +360,30 @@ def test_paths_are_copied_and_folders_held(
     junk = [bytes(root / "a" / f"{i:01}") for i in range(10)]
     assert one(ring).result() == 0
     assert junk
-    # The only references to both folders are the request's.
+    # The only references to both folders are the request's, which starts long after submission.
+    buf = bytearray(1)
+    ring.prep_read(pipe.out, buf, flags=SqeFlags.IO_LINK)
     ring.prep_renameat("y", "z", src_dir_fd=Folder(root / "a"), dst_dir_fd=Folder(root / "b"))
+    ring.submit()
     gc.collect()
-    assert one(ring).result() == 0
+    pipe.feed()
+    ring.submit(wait=2)
+    assert [cqe.result() for cqe in ring] == [1, 0]
     assert (root / "b" / "z").exists()
+
+
+def test_a_folder_is_looked_up_when_the_request_starts(
+    ring: uring_rs.Ring, tmp_path: Path, pipe: Pipe
+) -> None:
+    """So a number must stay open; an object is kept open by the request."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    ring.prep_read(pipe.out, bytearray(1), flags=SqeFlags.IO_LINK)
+    ring.prep_mkdirat("new", dir_fd=folder)
+    ring.submit()
+    os.close(folder)
+    pipe.feed()
+    ring.submit(wait=2)
+    assert [cqe.res for cqe in ring] == [1, -errno.EBADF]
 
 
 def test_both_folders_are_let_go(ring: uring_rs.Ring, folders: tuple[Folder, Folder, Path]) -> None:
@@ -407,3 +426,25 @@ def test_cancelled_before_it_starts(ring: uring_rs.Ring, tmp_path: Path, path: P
     found = {cqe.user_data: cqe.res for cqe in ring}
     assert found["unlink"] == -errno.ECANCELED
     assert path.exists()
+
+
+def test_a_polling_kernel_thread(
+    open_ring: Callable[..., uring_rs.Ring], shared: bool, tmp_path: Path
+) -> None:
+    """It takes the entries when it likes: what they point at must still be there then."""
+    try:
+        ring = open_ring(16, shared=shared, flags=SetupFlags.SQPOLL)
+    except uring_rs.UringError as error:
+        pytest.skip(f"no polling thread here: {error}")
+    for i in range(8):
+        ring.prep_mkdir(str(tmp_path / f"d{i}"), flags=SqeFlags.IO_LINK)
+        ring.prep_rename(str(tmp_path / f"d{i}"), str(tmp_path / f"e{i}"))
+        ring.flush()
+    ring.wait(16)
+    assert [cqe.result() for cqe in ring] == [0] * 16
+    assert sorted(os.listdir(tmp_path)) == [f"e{i}" for i in range(8)]
+    for i in range(8):
+        ring.prep_statx(tmp_path / f"e{i}", user_data=i)
+    ring.submit(wait=8)
+    inodes = {cqe.user_data: cqe.value.st_ino for cqe in ring}
+    assert inodes == {i: (tmp_path / f"e{i}").stat().st_ino for i in range(8)}

@@ -21,6 +21,7 @@ __all__ = [
     "Ring",
     "SimKernel",
     "Sqe",
+    "StatxResult",
     "import_error",
     "unavailable",
 ]
@@ -53,6 +54,7 @@ try:
         Ring,
         SimKernel,
         Sqe,
+        StatxResult,
     )
 except ImportError as _error:
     import_error = _error
@@ -87,3 +89,6 @@ except ImportError as _error:
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
+
+        class StatxResult(_Missing):
+            """What is known of a file, of which there are none here."""

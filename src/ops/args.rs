@@ -4,8 +4,11 @@
 use std::ffi::CString;
 
 use crate::ops::address::SockAddr;
+use crate::ops::attrs::XattrArgs;
 use crate::ops::net::{AcceptArgs, MsgArgs};
+use crate::ops::path::HowArgs;
 use crate::ops::pipe::PipeEnds;
+use crate::ops::stat::StatxArgs;
 use crate::sys::abi::{__kernel_timespec, futex_waitv};
 use crate::sys::os::{epoll_event, iovec, siginfo_t};
 
@@ -20,6 +23,14 @@ pub enum Args {
     Iovecs(Vec<iovec>),
     /// A path.
     Path(CString),
+    /// Two paths.
+    Paths(Box<[CString; 2]>),
+    /// A path and how to open it.
+    How(Box<HowArgs>),
+    /// A path, and what the kernel says of its file.
+    Statx(Box<StatxArgs>),
+    /// An extended attribute: its name, its file, room for its value.
+    Xattr(Box<XattrArgs>),
     /// A time.
     Time(Box<__kernel_timespec>),
     /// A destination address.
@@ -44,8 +55,13 @@ impl Args {
     /// Does the kernel write to it, so that two requests must never share it?
     pub fn written_by_kernel(&self) -> bool {
         match self {
-            Args::Accept(_) | Args::EpollWait(_) | Args::Waitid(_) | Args::Pipe(_) => true,
+            Args::Accept(_)
+            | Args::EpollWait(_)
+            | Args::Waitid(_)
+            | Args::Pipe(_)
+            | Args::Statx(_) => true,
             Args::Msg(msg) => msg.receives(),
+            Args::Xattr(xattr) => xattr.has_room(),
             _ => false,
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod args;
+pub mod attrs;
 pub mod batch;
 pub mod cancel;
 pub mod cmsg;
@@ -16,6 +17,9 @@ pub mod net;
 pub mod path;
 pub mod pipe;
 pub mod poll;
+pub mod space;
+pub mod splice;
+pub mod stat;
 pub mod timeout;
 pub mod waitid;
 

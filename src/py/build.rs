@@ -1,5 +1,11 @@
 //! From the arguments of a builder to a submission entry, with everything it needs kept.
 
+pub(crate) mod attrs;
+pub(crate) mod paths;
+pub(crate) mod space;
+pub(crate) mod splice;
+pub(crate) mod stat;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -79,6 +85,28 @@ pub(crate) fn rw_fixed(
         Access::Destination => file::read_fixed(fd, memory.addr, len, offset, index, options),
         Access::Source => file::write_fixed(fd, memory.addr, len, offset, index, options),
     })
+}
+
+/// Parts of a registered buffer.
+pub(crate) fn rwv_fixed(
+    keep: &mut Keep,
+    access: Access,
+    file: Any<'_, '_>,
+    buf: Any<'_, '_>,
+    parts: Any<'_, '_>,
+    offset: i64,
+    options: RwOptions,
+) -> PyResult<io_uring_sqe> {
+    let fd = convert::file(keep, file)?;
+    let offset = convert::offset(offset)?;
+    let (memory, index) = pool::fixed_memory(keep, buf, 0)?;
+    let vectors = convert::parts(memory, parts)?;
+    let (sqe, args) = match access {
+        Access::Destination => file::readv_fixed(fd, vectors, offset, index, options),
+        Access::Source => file::writev_fixed(fd, vectors, offset, index, options),
+    };
+    keep.keep_args(args);
+    Ok(sqe)
 }
 
 /// The range of a file: where, and how many bytes (0: to its end).

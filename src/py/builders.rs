@@ -78,6 +78,7 @@ macro_rules! builders {
 }
 
 // Below the macro, which is known from there on.
+mod attrs;
 mod cancel;
 mod files;
 mod futex;
@@ -87,6 +88,9 @@ mod nop;
 mod path;
 mod poll;
 mod process;
+mod space;
+mod splice;
+mod stat;
 mod time;
 
 #[pymethods]

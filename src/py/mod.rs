@@ -28,6 +28,7 @@ mod ring;
 mod sim;
 mod sqe;
 mod state;
+mod statx;
 mod submit;
 mod tables;
 mod trace;
@@ -50,6 +51,7 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<pool::PyBufferPool>()?;
     m.add_class::<pool::PyFixedBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;
+    m.add_class::<statx::PyStatxResult>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;

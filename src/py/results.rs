@@ -12,7 +12,9 @@ use crate::ops::waitid::{self, Child};
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
+use crate::py::statx::PyStatxResult;
 use crate::ring::kernel::Kernel;
+use crate::sys::abi::statx as Statx;
 use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
 
 /// What the kernel wrote into memory of ours, copied out of the slot.
@@ -27,6 +29,10 @@ pub(crate) enum Results {
     Pipe(Mutex<Pipe>),
     /// Events of an epoll set: data, and what is ready.
     Events(Vec<(u64, u32)>),
+    /// What is known of a file.
+    Stat(Box<Statx>),
+    /// The bytes asked for.
+    Bytes(Vec<u8>),
 }
 
 /// A pipe that nobody has asked for is closed with its completion (I10).
@@ -62,6 +68,8 @@ impl Results {
             Args::EpollWait(events) if res >= 0 => Results::Events(
                 events.iter().take(res as usize).map(|event| (event.u64, event.events)).collect(),
             ),
+            Args::Statx(statx) if res >= 0 => Results::Stat(Box::new(*statx.answer())),
+            Args::Xattr(xattr) => Results::Bytes(xattr.value(res)?.to_vec()),
             _ => return None,
         };
         Some(Box::new(results))
@@ -69,10 +77,9 @@ impl Results {
 
     /// Nobody will look at it: close what came with it (I10).
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
-        match self {
-            Results::Message(message) => message.close_received(kernel),
-            // A pipe nobody asked for is closed when dropped.
-            Results::Peer(_) | Results::Child(_) | Results::Pipe(_) | Results::Events(_) => {}
+        // A pipe nobody asked for is closed when dropped.
+        if let Results::Message(message) = self {
+            message.close_received(kernel);
         }
     }
 }
@@ -120,6 +127,8 @@ impl CompletionExtra for Results {
             Results::Pipe(pipe) => Ok(claim(pipe).into_pyobject(py)?.into_any().unbind()),
             Results::Events(events) => Ok(PyList::new(py, events)?.into_any().unbind()),
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::Stat(answer) => Ok(Py::new(py, PyStatxResult::from(**answer))?.into_any()),
+            Results::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any().unbind()),
         }
     }
 

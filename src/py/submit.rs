@@ -479,7 +479,12 @@ fn immediate_bytes(sqe: &io_uring_sqe) -> u64 {
         | IORING_OP_SEND
         | IORING_OP_RECV => u64::from(sqe.len),
         // Vectors: their sum is not looked up again for this.
-        IORING_OP_READV | IORING_OP_WRITEV | IORING_OP_SENDMSG | IORING_OP_RECVMSG => MUCH,
+        IORING_OP_READV
+        | IORING_OP_WRITEV
+        | IORING_OP_SENDMSG
+        | IORING_OP_RECVMSG
+        | IORING_OP_READV_FIXED
+        | IORING_OP_WRITEV_FIXED => MUCH,
         _ => 0,
     }
 }

@@ -244,7 +244,7 @@ unsafe extern "C" fn result(
 /// The exception for a negative `res`, already of the subclass its errno stands for.
 #[cold]
 fn failure(py: Python<'_>, res: i32, op: u8) -> PyResult<PyErr> {
-    let errno = Errno(res.saturating_neg());
+    let errno = Errno(res.saturating_neg()).outside();
     let message = text(py, &format!("{} ({})", errno.message(), op_text(op)))?;
     // Called now, since OSError picks the subclass when called and a lazy PyErr would show plain
     // OSError to `except` clauses written in C.

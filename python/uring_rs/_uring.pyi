@@ -403,7 +403,7 @@ class Sqe:
     ) -> Sqe: ...
     @staticmethod
     def futex_waitv(
-        words: Iterable[tuple[Buffer, int, int]],
+        words: Iterable[tuple[Buffer, int] | tuple[Buffer, int, int]],
         *,
         shared: bool = False,
         user_data: object = None,
@@ -928,7 +928,7 @@ class Ring:
     ) -> Request: ...
     def prep_futex_waitv(
         self,
-        words: Iterable[tuple[Buffer, int, int]],
+        words: Iterable[tuple[Buffer, int] | tuple[Buffer, int, int]],
         *,
         shared: bool = False,
         user_data: object = None,

@@ -674,7 +674,7 @@ class Sqe:
     ) -> Sqe: ...
     @staticmethod
     def futex_waitv(
-        words: Iterable[tuple[Buffer, int, int]],
+        words: Iterable[tuple[Buffer, int] | tuple[Buffer, int, int]],
         *,
         shared: bool = False,
         user_data: object = None,
@@ -1459,7 +1459,7 @@ class Ring:
     ) -> Request: ...
     def prep_futex_waitv(
         self,
-        words: Iterable[tuple[Buffer, int, int]],
+        words: Iterable[tuple[Buffer, int] | tuple[Buffer, int, int]],
         *,
         shared: bool = False,
         user_data: object = None,

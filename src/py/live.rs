@@ -102,6 +102,9 @@ impl PyRing {
     /// A multishot request may end at any time: by an error, by cancellation, or because there was
     /// no room for its completions. Called before each wait, this keeps it going.
     ///
+    /// Where threads share a ring, one of them should do this for an entry: two at the same moment
+    /// may both find nothing under way.
+    ///
     /// Returns: the Request that is under way.
     #[pyo3(signature = (sqe, /))]
     fn rearm(&self, py: Python<'_>, sqe: &Bound<'_, PySqe>) -> PyResult<Py<PyAny>> {

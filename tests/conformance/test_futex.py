@@ -198,7 +198,7 @@ def test_close_while_waiting(make_ring: Callable[..., uring_rs.Ring]) -> None:
     buf = words(0, 0)
     with make_ring(4) as ring:
         ring.prep_futex_wait(buf, 0)
-        ring.prep_futex_waitv([(buf, 0, 0), (buf, 4, 0)])
+        ring.prep_futex_waitv([(buf, 0), (buf, 0, 4)])
         ring.submit()
         assert locked(buf)
     assert not locked(buf)
@@ -210,7 +210,7 @@ def test_close_while_waiting(make_ring: Callable[..., uring_rs.Ring]) -> None:
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_waitv(ring: uring_rs.Ring, which: int) -> None:
     bufs = [words(5), words(6, 7)]
-    ring.prep_futex_waitv([(bufs[0], 0, 5), (bufs[1], 0, 6), (bufs[1], 4, 7)], user_data="wait")
+    ring.prep_futex_waitv([(bufs[0], 5), (bufs[1], 6, 0), (bufs[1], 7, 4)], user_data="wait")
     ring.submit()
     assert all(map(locked, bufs))
     buf, offset = [(bufs[0], 0), (bufs[1], 0), (bufs[1], 4)][which]
@@ -223,13 +223,13 @@ def test_waitv(ring: uring_rs.Ring, which: int) -> None:
 
 
 def test_waitv_another_value(ring: uring_rs.Ring) -> None:
-    ring.prep_futex_waitv([(words(5), 0, 5), (words(6), 0, 0)])
+    ring.prep_futex_waitv([(words(5), 5), (words(6), 0)])
     failed(one(ring), BlockingIOError, errno.EAGAIN)
 
 
 def test_waitv_of_as_many_as_there_can_be(ring: uring_rs.Ring) -> None:
     buf = words(*range(128))
-    ring.prep_futex_waitv(((buf, 4 * n, n) for n in range(128)), user_data="wait")
+    ring.prep_futex_waitv(((buf, n, 4 * n) for n in range(128)), user_data="wait")
     ring.submit()
     ring.prep_futex_wake(buf, offset=4 * 127, user_data="wake")
     assert results(ring, 2) == {"wait": 127, "wake": 1}
@@ -237,7 +237,7 @@ def test_waitv_of_as_many_as_there_can_be(ring: uring_rs.Ring) -> None:
 
 def test_waitv_shared(ring: uring_rs.Ring) -> None:
     with mmap.mmap(-1, 4096) as memory:
-        ring.prep_futex_waitv([(memory, 8, 0)], shared=True, user_data="wait")
+        ring.prep_futex_waitv([(memory, 0, 8)], shared=True, user_data="wait")
         ring.submit()
         ring.prep_futex_wake(memory, offset=8, shared=True, user_data="wake")
         assert results(ring, 2) == {"wait": 0, "wake": 1}
@@ -245,7 +245,7 @@ def test_waitv_shared(ring: uring_rs.Ring) -> None:
 
 def test_waitv_cancel(ring: uring_rs.Ring) -> None:
     buf = words(0)
-    request = ring.prep_futex_waitv([(buf, 0, 0)], user_data="wait")
+    request = ring.prep_futex_waitv([(buf, 0)], user_data="wait")
     ring.submit()
     ring.prep_cancel(request, user_data="cancel")
     # The kernel counts here where it says 0 for other requests.
@@ -257,7 +257,7 @@ def test_waitv_keeps_what_it_needs(ring: uring_rs.Ring) -> None:
     """The list, and the buffers in it, may go after the call."""
     buf = words(1, 2)
     view = memoryview(buf)
-    items = [(view, 0, 1), (view, 4, 2)]
+    items = [(view, 1, 0), (view, 2, 4)]
     ring.prep_futex_waitv(items, user_data="wait")
     items.clear()
     del view
@@ -273,7 +273,7 @@ def test_waitv_keeps_what_it_needs(ring: uring_rs.Ring) -> None:
 def test_as_entries(ring: uring_rs.Ring) -> None:
     buf = words(0, 0)
     wait = Sqe.futex_wait(buf, 0, user_data="wait")
-    waitv = Sqe.futex_waitv([(buf, 0, 0), (buf, 4, 0)], user_data="waitv")
+    waitv = Sqe.futex_waitv([(buf, 0), (buf, 0, 4)], user_data="waitv")
     wake = Sqe.futex_wake(buf, 9, user_data="wake")
     for _ in range(2):
         ring.push_many([wait, waitv])
@@ -294,7 +294,7 @@ def test_bad_words(ring: uring_rs.Ring) -> None:
         for prep in (
             lambda o: ring.prep_futex_wait(buf, 0, o),
             lambda o: ring.prep_futex_wake(buf, 1, o),
-            lambda o: ring.prep_futex_waitv([(buf, 0, 0), (buf, o, 0)]),
+            lambda o: ring.prep_futex_waitv([(buf, 0), (buf, 0, o)]),
         ):
             with pytest.raises(ValueError, match="within"):
                 prep(offset)
@@ -302,7 +302,7 @@ def test_bad_words(ring: uring_rs.Ring) -> None:
         with pytest.raises(ValueError, match="aligned"):
             ring.prep_futex_wait(buf, 0, offset)
         with pytest.raises(ValueError, match="aligned"):
-            ring.prep_futex_waitv([(buf, offset, 0)])
+            ring.prep_futex_waitv([(buf, 0, offset)])
     for small in (b"", b"abc"):
         with pytest.raises(ValueError, match="within"):
             ring.prep_futex_wait(small, 0)
@@ -318,7 +318,7 @@ def test_bad_numbers(ring: uring_rs.Ring) -> None:
         with pytest.raises(OverflowError):
             ring.prep_futex_wait(buf, 0, mask=value)
         with pytest.raises(OverflowError):
-            ring.prep_futex_waitv([(buf, 0, value)])
+            ring.prep_futex_waitv([(buf, value, 0)])
     for count in (-1, 2**31):
         with pytest.raises(ValueError, match="count"):
             ring.prep_futex_wake(buf, count)
@@ -337,9 +337,9 @@ def test_bad_types(ring: uring_rs.Ring) -> None:
     with pytest.raises(ValueError, match="at least one"):
         ring.prep_futex_waitv([])
     with pytest.raises(ValueError, match="128"):
-        ring.prep_futex_waitv([(words(0), 0, 0)] * 129)
-    for item in (None, 5, (words(0), 0), (words(0), 0, 0, 0), (words(0), "a", 0)):
-        with pytest.raises(TypeError, match="buf, offset, value"):
+        ring.prep_futex_waitv([(words(0), 0)] * 129)
+    for item in (None, 5, (words(0),), (words(0), 0, 0, 0), (words(0), "a")):
+        with pytest.raises(TypeError, match="buf, value, offset"):
             ring.prep_futex_waitv([item])  # type: ignore[list-item]
     with pytest.raises(TypeError):
         ring.prep_futex_waitv(None)  # type: ignore[arg-type]

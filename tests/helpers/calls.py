@@ -91,7 +91,7 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_epoll_wait": lambda r: r.prep_epoll_wait(null),
         "prep_futex_wait": lambda r: r.prep_futex_wait(buf, 1),
         "prep_futex_wake": lambda r: r.prep_futex_wake(buf),
-        "prep_futex_waitv": lambda r: r.prep_futex_waitv([(buf, 0, 1)]),
+        "prep_futex_waitv": lambda r: r.prep_futex_waitv([(buf, 1)]),
         "prep_waitid": lambda r: r.prep_waitid(os.P_PID, 1, os.WEXITED),
         "prep_pipe": lambda r: r.prep_pipe(),
         "prep_msg_ring": lambda r: r.prep_msg_ring(null),

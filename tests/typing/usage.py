@@ -75,6 +75,8 @@ def apart(ring: Ring) -> None:
     assert_type(sqe, Sqe)
     assert_type(ring.push(sqe), Request)
     assert_type(ring.push_many([sqe, sqe]), list[Request])
+    assert_type(ring.rearm(sqe).live, bool)
+    assert_type(ring.find("client"), list[Request])
     assert_type(bytes(sqe), bytes)
 
 
@@ -116,3 +118,14 @@ def mistakes(ring: Ring) -> None:
     Ring(64, 128)  # type: ignore[call-arg]
     ring.sq_entries = 8  # type: ignore[misc]
     Ring(8).no_such_method()  # type: ignore[attr-defined]
+
+
+def waiting(ring: Ring, other: Ring) -> None:
+    word = array.array("I", [0])
+    ring.prep_futex_wait(word, 0, shared=True)
+    ring.prep_futex_waitv([(word, 0), (mmap.mmap(-1, 4096), 0, 8)])
+    assert_type(ring.prep_msg_ring(other, res=1, data=2), Request)
+    assert_type(ring.prep_msg_ring(other.fileno()), Request)
+    assert_type(Sqe.timeout(0.1, multishot=True, count=3), Sqe)
+    ring.prep_nop("x", result=-errno.EIO, file=0)
+    ring.prep_cancel_op("READ", all=True)

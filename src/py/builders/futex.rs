@@ -57,12 +57,13 @@ builders! {
     /// Wait on several words of memory until one is woken, if all have the values expected.
     ///
     /// Args:
-    ///     words: an iterable of 1 to 128 (buf, offset, value), each as for prep_futex_wait.
+    ///     words: an iterable of 1 to 128 (buf, value) or (buf, value, offset), each as the
+    ///         arguments of prep_futex_wait.
     ///     shared: as for prep_futex_wait, for all of them.
     ///
     /// Raises:
     ///     ValueError: none or more than 128; a word is not within its buffer or not aligned.
-    ///     TypeError: something else than (buf, offset, value).
+    ///     TypeError: something else than (buf, value, offset).
     ///
     /// Kernel: 6.7.
     /// Memory: all the buffers are locked until the completion.
@@ -133,8 +134,7 @@ fn waitv(keep: &mut Keep, words: Any<'_, '_>, shared: bool) -> PyResult<io_uring
         if list.len() == FUTEX_WAITV_MAX as usize {
             return Err(PyValueError::new_err(format!("more than {FUTEX_WAITV_MAX} words")));
         }
-        let (buf, offset, value): (Bound<'_, PyAny>, i64, u32) =
-            item.extract().map_err(|error| not_a_word(item.py(), error))?;
+        let (buf, value, offset) = one_word(&item).map_err(|error| not_a_word(item.py(), error))?;
         let memory = keep.export_more(&buf, Access::Source)?;
         list.push((word(memory, offset, shared)?, value));
     }
@@ -146,10 +146,19 @@ fn waitv(keep: &mut Keep, words: Any<'_, '_>, shared: bool) -> PyResult<io_uring
     Ok(sqe)
 }
 
+/// (buf, value, offset), the last of which may be left out.
+fn one_word<'py>(item: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, u32, i64)> {
+    if item.len()? == 2 {
+        let (buf, value) = item.extract()?;
+        return Ok((buf, value, 0));
+    }
+    item.extract()
+}
+
 /// What is wrong with an item, in the caller's terms; numbers that do not fit stay that.
 fn not_a_word(py: Python<'_>, error: PyErr) -> PyErr {
     if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(py) {
         return error;
     }
-    PyTypeError::new_err("each word must be given as (buf, offset, value)")
+    PyTypeError::new_err("each word must be given as (buf, value, offset)")
 }

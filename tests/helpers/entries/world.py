@@ -108,7 +108,7 @@ class World:
                 self._values["OTHER"], self._c["OTHER"] = other, str(other.fileno())
                 self._files(other, "OTHERS")
             case "POOL":
-                self._pool(name, self.ring.buffer_ring(4, 64))
+                self._pool(name, self.ring.buffer_ring(4, 512))
             case "SENDING":
                 self._pool(name, self.ring.buffer_ring(4, 64, sending=True))
             case "LEGACY":

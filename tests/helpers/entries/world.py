@@ -81,6 +81,8 @@ class World:
 
     def _files(self, ring: uring_rs.Ring, reserved: str, direct: str = "") -> None:
         table = ring.register_files(8)
+        # The kernel chooses other slots than those that are named.
+        table.set_alloc_range(4, 4)
         self._values[reserved], self._c[reserved] = table.reserve(2), "2"
         if direct:
             (self._values[direct],), self._c[direct] = table.update(1, [0]), "1"

@@ -59,9 +59,11 @@ def expected(entries: dict[int, Entry], request: pytest.FixtureRequest) -> Entry
 @pytest.mark.parametrize("numbered", HERE, ids=lambda numbered: str(numbered[1]))
 def test_entry_is_that_of_c(numbered, world: World, expected: Entry) -> None:
     _, case = numbered
-    sqe = world.sqe(case, **COMMON)
-    told = differences(bytes(memoryview(sqe)), expected)
-    assert not told, "\n".join(["Sqe", *told])
+    if not case.of_ring_only:
+        sqe = world.sqe(case, **COMMON)
+        told = differences(bytes(memoryview(sqe)), expected)
+        assert not told, "\n".join(["Sqe", *told])
+        del sqe
     try:
         told = differences(world.staged(case, **COMMON), expected)
         assert not told, "\n".join(["Ring", *told])

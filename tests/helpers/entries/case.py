@@ -40,7 +40,12 @@ class Case:
         """The builder, without `prep_`."""
         function = self.call.func
         assert isinstance(function, ast.Attribute), self.python
-        return function.attr
+        return function.attr.removeprefix("prep_")
+
+    @property
+    def of_ring_only(self) -> bool:
+        """Whether this cannot be prepared apart from a ring: `Ring.prep_close(DIRECT)`."""
+        return self.python.startswith("Ring.")
 
     @property
     def keywords(self) -> set[str]:
@@ -70,7 +75,8 @@ class Case:
             parameters = inspect.signature(builder).parameters
         except ValueError:
             return False
-        return self.keywords <= set(parameters) and len(self.call.args) <= len(parameters)
+        by_place = [each for each in parameters.values() if each.kind is not each.KEYWORD_ONLY]
+        return self.keywords <= set(parameters) and len(self.call.args) <= len(by_place)
 
     def __str__(self) -> str:
-        return re.sub(r"^Sqe\.", "", self.python)
+        return re.sub(r"^(Sqe\.|Ring\.prep_)", "", self.python)

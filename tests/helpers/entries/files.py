@@ -164,20 +164,20 @@ DIRECT = [
         "io_uring_prep_accept_direct(sqe, 5, (struct sockaddr *)&peer, &peer_length, 0, RESERVED); "
         "ROOM(addr); COPY(off, &peer_length, 4)",
     ),
-    ("Sqe.close(DIRECT)", "io_uring_prep_close_direct(sqe, DIRECT)"),
+    ("Ring.prep_close(DIRECT)", "io_uring_prep_close_direct(sqe, DIRECT)"),
     (
         "Sqe.files_update([5, 6])",
         "int fds[] = {5, 6}; io_uring_prep_files_update(sqe, fds, 2, 0); "
         "sqe->off = IORING_FILE_INDEX_ALLOC; COPY(addr, fds, sizeof(fds))",
     ),
     (
-        "Sqe.files_update([5, None, -2], RESERVED)",
+        "Ring.prep_files_update([5, None, -2], RESERVED)",
         "int fds[] = {5, -1, -2}; io_uring_prep_files_update(sqe, fds, 3, RESERVED); "
         "COPY(addr, fds, sizeof(fds))",
     ),
     ("Sqe.fixed_fd_install(DIRECT)", "io_uring_prep_fixed_fd_install(sqe, DIRECT, 0)"),
     (
-        "Sqe.fixed_fd_install(DIRECT, FixedFdFlags.NO_CLOEXEC)",
+        "Sqe.fixed_fd_install(DIRECT, install_flags=FixedFdFlags.NO_CLOEXEC)",
         "io_uring_prep_fixed_fd_install(sqe, DIRECT, IORING_FIXED_FD_NO_CLOEXEC)",
     ),
     (

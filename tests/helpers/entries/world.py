@@ -48,7 +48,8 @@ class World:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         before = _entry_maps()
-        self.ring = self._stack.enter_context(uring_rs.Ring(16))
+        # Some commands are for rings with large completions only; other requests do not mind.
+        self.ring = self._stack.enter_context(uring_rs.Ring(16, flags=flags.SetupFlags.CQE32))
         ((self._start, end),) = _entry_maps() - before
         self._size = end - self._start
         self._values: dict[str, Any] = {}
@@ -80,6 +81,8 @@ class World:
 
     def _files(self, ring: uring_rs.Ring, reserved: str, direct: str = "") -> None:
         table = ring.register_files(8)
+        # The kernel chooses other slots than those that are named.
+        table.set_alloc_range(4, 4)
         self._values[reserved], self._c[reserved] = table.reserve(2), "2"
         if direct:
             (self._values[direct],), self._c[direct] = table.update(1, [0]), "1"
@@ -107,7 +110,7 @@ class World:
                 self._values["OTHER"], self._c["OTHER"] = other, str(other.fileno())
                 self._files(other, "OTHERS")
             case "POOL":
-                self._pool(name, self.ring.buffer_ring(4, 64))
+                self._pool(name, self.ring.buffer_ring(4, 512))
             case "SENDING":
                 self._pool(name, self.ring.buffer_ring(4, 64, sending=True))
             case "LEGACY":

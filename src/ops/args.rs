@@ -5,6 +5,8 @@ use std::ffi::CString;
 
 use crate::ops::address::SockAddr;
 use crate::ops::net::{AcceptArgs, MsgArgs};
+use crate::ops::send::VectorArgs;
+use crate::ops::uring_cmd::OptionArgs;
 use crate::sys::abi::__kernel_timespec;
 use crate::sys::os::{epoll_event, iovec};
 
@@ -29,13 +31,21 @@ pub enum Args {
     Msg(Box<MsgArgs>),
     /// An epoll event.
     Epoll(Box<epoll_event>),
+    /// The vectors of a send, and its destination.
+    Vectors(Box<VectorArgs>),
+    /// Bytes that the kernel reads.
+    Bytes(Box<[u8]>),
+    /// A socket option, written by the kernel.
+    SocketOption(Box<OptionArgs>),
+    /// The address of a socket or of its peer, written by the kernel.
+    SocketName(Box<SockAddr>),
 }
 
 impl Args {
     /// Does the kernel write to it, so that two requests must never share it?
     pub fn written_by_kernel(&self) -> bool {
         match self {
-            Args::Accept(_) => true,
+            Args::Accept(_) | Args::SocketOption(_) | Args::SocketName(_) => true,
             Args::Msg(msg) => msg.receives(),
             _ => false,
         }
@@ -47,6 +57,8 @@ impl Args {
         match self {
             Args::Accept(accept) => accept.peer.make_room(),
             Args::Msg(msg) if msg.receives() => msg.make_room(),
+            Args::SocketOption(option) => option.clear(),
+            Args::SocketName(name) => name.make_room(),
             _ => {}
         }
     }

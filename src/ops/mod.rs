@@ -13,7 +13,10 @@ pub mod file;
 pub mod net;
 pub mod path;
 pub mod poll;
+pub mod send;
+pub mod socket;
 pub mod timeout;
+pub mod uring_cmd;
 
 use crate::sys::abi::io_uring_sqe;
 

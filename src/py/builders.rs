@@ -80,10 +80,13 @@ macro_rules! builders {
 
 // Below the macro, which is known from there on.
 mod cancel;
+mod commands;
 mod files;
 mod net;
 mod path;
 mod poll;
+pub(crate) mod sends;
+pub(crate) mod sockets;
 mod time;
 
 #[pymethods]

@@ -5,6 +5,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::ops::address::SockAddr;
 use crate::ops::args::Args;
+use crate::ops::uring_cmd::OptionValue;
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
@@ -17,6 +18,10 @@ pub(crate) enum Results {
     Peer(SockAddr),
     /// What came with a message.
     Message(Message),
+    /// A socket's option.
+    SocketOption(OptionValue),
+    /// The address of a socket or of its peer.
+    SocketName(SockAddr),
 }
 
 pub(crate) struct Message {
@@ -28,7 +33,7 @@ pub(crate) struct Message {
 impl Results {
     /// What the kernel wrote into `args` for a request that ended with `res`. Only for finished
     /// requests (I2).
-    pub(crate) fn of(args: &Args, _res: i32) -> Option<Box<Self>> {
+    pub(crate) fn of(args: &Args, res: i32) -> Option<Box<Self>> {
         let results = match args {
             Args::Accept(accept) => {
                 let mut peer = accept.peer;
@@ -40,6 +45,12 @@ impl Results {
                 ancillary: msg.ancillary(),
                 flags: msg.flags(),
             }),
+            Args::SocketOption(option) if res >= 0 => Results::SocketOption(option.value(res)),
+            Args::SocketName(name) if res >= 0 => {
+                let mut name = **name;
+                name.set_len(name.len());
+                Results::SocketName(name)
+            }
             _ => return None,
         };
         Some(Box::new(results))
@@ -49,7 +60,7 @@ impl Results {
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
         match self {
             Results::Message(message) => message.close_received(kernel),
-            Results::Peer(_) => {}
+            Results::Peer(_) | Results::SocketOption(_) | Results::SocketName(_) => {}
         }
     }
 }
@@ -75,6 +86,13 @@ impl CompletionExtra for Results {
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::SocketOption(OptionValue::Int(value)) => {
+                Ok(value.into_pyobject(py)?.into_any().unbind())
+            }
+            Results::SocketOption(OptionValue::Bytes(value)) => {
+                Ok(PyBytes::new(py, value).into_any().unbind())
+            }
+            Results::SocketName(address) => address::to_python(py, address),
         }
     }
 
@@ -82,6 +100,7 @@ impl CompletionExtra for Results {
         match self {
             Results::Peer(address) => address::to_python(py, address),
             Results::Message(message) => address::to_python(py, &message.sender),
+            Results::SocketOption(_) | Results::SocketName(_) => Ok(py.None()),
         }
     }
 
@@ -98,7 +117,7 @@ impl CompletionExtra for Results {
     fn msg_flags(&self) -> i32 {
         match self {
             Results::Message(message) => message.flags,
-            Results::Peer(_) => 0,
+            Results::Peer(_) | Results::SocketOption(_) | Results::SocketName(_) => 0,
         }
     }
 }

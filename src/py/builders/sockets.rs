@@ -71,7 +71,9 @@ builders! {
     ///     ioprio: AcceptFlags.POLL_FIRST and DONTWAIT.
     ///
     /// While `Completion.more` is true others follow. Peers' addresses are not reported: the kernel
-    /// would write them all to one place. Ask the accepted socket: socket.getpeername().
+    /// would write them all to one place. Ask the accepted socket: socket.getpeername(). Shutting a
+    /// TCP listener down ends it with EINVAL; of a unix one the kernel takes no notice (seen on
+    /// 6.18), so cancel it.
     ///
     /// Kernel: 5.19.
     /// Memory: none.

@@ -7,7 +7,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::keep::{Keep, BIG_COMPLETIONS};
+use crate::py::keep::{Keep, BIG};
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
@@ -114,10 +114,12 @@ impl PyRing {
     /// Is this a ring for a request that says so of its ring?
     #[cold]
     pub(crate) fn suits(&self, py: Python<'_>, wanted: u32) -> PyResult<()> {
-        if wanted != BIG_COMPLETIONS {
+        let id = wanted & !BIG;
+        if id != 0 && id != self.id {
             return Err(another_ring());
         }
-        if self.hold(py)?.core.params().flags & (IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED) == 0 {
+        let flags = self.hold(py)?.core.params().flags;
+        if wanted & BIG != 0 && flags & (IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED) == 0 {
             return Err(pyo3::exceptions::PyValueError::new_err(
                 "this needs completions of 32 bytes: a ring made with SetupFlags.CQE32",
             ));

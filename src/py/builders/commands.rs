@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ops::uring_cmd as command;
-use crate::py::keep::{Access, Keep, BIG_COMPLETIONS};
+use crate::py::keep::{Access, Keep, BIG};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
@@ -208,7 +208,7 @@ fn getsockname(keep: &mut Keep, sock: Any<'_, '_>, peer: bool) -> PyResult<io_ur
 }
 
 fn tx_timestamp(keep: &mut Keep, sock: Any<'_, '_>) -> PyResult<io_uring_sqe> {
-    keep.ring_id = BIG_COMPLETIONS;
+    keep.ring_id |= BIG;
     Ok(command::tx_timestamp(convert::file(keep, sock)?))
 }
 

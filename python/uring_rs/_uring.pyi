@@ -498,6 +498,7 @@ class Sqe:
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
+        ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -514,7 +515,7 @@ class Sqe:
     @staticmethod
     def send(
         sock: _File,
-        data: Buffer,
+        data: Buffer | Iterable[Buffer],
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
@@ -557,6 +558,183 @@ class Sqe:
         msg_flags: int = 0,
         *,
         ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def socket(
+        family: int = 2,
+        type: int = 1,
+        proto: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def bind(
+        sock: _File,
+        address: _Address,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def listen(
+        sock: _File,
+        backlog: int = 128,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def shutdown(
+        sock: _File, how: int, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def multishot_accept(
+        sock: _File,
+        accept_flags: int = 0o2000000,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def sendto(
+        sock: _File,
+        data: Buffer | Iterable[Buffer],
+        address: _Address,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def send_zc(
+        sock: _File,
+        data: Buffer | Iterable[Buffer],
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        address: _Address | None = None,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def send_zc_fixed(
+        sock: _File,
+        buf: FixedBuffer,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        start: int = 0,
+        address: _Address | None = None,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def sendmsg_zc(
+        sock: _File,
+        buffers: Iterable[Buffer],
+        ancdata: _AncData | None = None,
+        msg_flags: int = 0,
+        address: _Address | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def sendmsg_zc_fixed(
+        sock: _File,
+        buf: FixedBuffer,
+        parts: Iterable[tuple[int, int]],
+        ancdata: _AncData | None = None,
+        msg_flags: int = 0,
+        address: _Address | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def siocinq(
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def siocoutq(
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def getsockopt(
+        sock: _File,
+        level: int,
+        optname: int,
+        buflen: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def setsockopt(
+        sock: _File,
+        level: int,
+        optname: int,
+        value: int | Buffer,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def getsockname(
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def getpeername(
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def tx_timestamp(
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Sqe: ...
+    @staticmethod
+    def cmd_discard(
+        file: _File,
+        offset: int,
+        nbytes: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def uring_cmd(
+        file: _File,
+        cmd_op: int,
+        data: Buffer | None = None,
+        *,
+        addr: int = 0,
+        nbytes: int = 0,
+        optlen: int = 0,
+        cmd_flags: int = 0,
+        fixed: FixedBuffer | None = None,
+        locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1285,6 +1463,7 @@ class Ring:
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
+        ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1301,7 +1480,7 @@ class Ring:
     def prep_send(
         self,
         sock: _File,
-        data: Buffer,
+        data: Buffer | Iterable[Buffer],
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
@@ -1344,6 +1523,183 @@ class Ring:
         msg_flags: int = 0,
         *,
         ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_socket(
+        self,
+        family: int = 2,
+        type: int = 1,
+        proto: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_bind(
+        self,
+        sock: _File,
+        address: _Address,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_listen(
+        self,
+        sock: _File,
+        backlog: int = 128,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_shutdown(
+        self,
+        sock: _File,
+        how: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_multishot_accept(
+        self,
+        sock: _File,
+        accept_flags: int = 0o2000000,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_sendto(
+        self,
+        sock: _File,
+        data: Buffer | Iterable[Buffer],
+        address: _Address,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_send_zc(
+        self,
+        sock: _File,
+        data: Buffer | Iterable[Buffer],
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        address: _Address | None = None,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_send_zc_fixed(
+        self,
+        sock: _File,
+        buf: FixedBuffer,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        start: int = 0,
+        address: _Address | None = None,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_sendmsg_zc(
+        self,
+        sock: _File,
+        buffers: Iterable[Buffer],
+        ancdata: _AncData | None = None,
+        msg_flags: int = 0,
+        address: _Address | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_sendmsg_zc_fixed(
+        self,
+        sock: _File,
+        buf: FixedBuffer,
+        parts: Iterable[tuple[int, int]],
+        ancdata: _AncData | None = None,
+        msg_flags: int = 0,
+        address: _Address | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_siocinq(
+        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_siocoutq(
+        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_getsockopt(
+        self,
+        sock: _File,
+        level: int,
+        optname: int,
+        buflen: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_setsockopt(
+        self,
+        sock: _File,
+        level: int,
+        optname: int,
+        value: int | Buffer,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_getsockname(
+        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_getpeername(
+        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_tx_timestamp(
+        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_cmd_discard(
+        self,
+        file: _File,
+        offset: int,
+        nbytes: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_uring_cmd(
+        self,
+        file: _File,
+        cmd_op: int,
+        data: Buffer | None = None,
+        *,
+        addr: int = 0,
+        nbytes: int = 0,
+        optlen: int = 0,
+        cmd_flags: int = 0,
+        fixed: FixedBuffer | None = None,
+        locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,

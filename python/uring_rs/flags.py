@@ -560,6 +560,7 @@ class SocketOp(IntEnum):
     GETSOCKOPT = 2  # 6.7: getsockopt(2), SOL_SOCKET only
     SETSOCKOPT = 3  # 6.7: setsockopt(2)
     TX_TIMESTAMP = 4  # 6.17: time stamps of sent packets
+    GETSOCKNAME = 5  # 6.19: getsockname(2), getpeername(2)
 
 
 @unique

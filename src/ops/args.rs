@@ -8,7 +8,9 @@ use crate::ops::attrs::XattrArgs;
 use crate::ops::net::{AcceptArgs, MsgArgs};
 use crate::ops::path::HowArgs;
 use crate::ops::pipe::PipeEnds;
+use crate::ops::send::VectorArgs;
 use crate::ops::stat::StatxArgs;
+use crate::ops::uring_cmd::OptionArgs;
 use crate::sys::abi::{__kernel_timespec, futex_waitv};
 use crate::sys::os::{epoll_event, iovec, siginfo_t};
 
@@ -49,6 +51,14 @@ pub enum Args {
     Waitid(Box<siginfo_t>),
     /// The ends of a pipe, written by the kernel.
     Pipe(Box<PipeEnds>),
+    /// The vectors of a send, and its destination.
+    Vectors(Box<VectorArgs>),
+    /// Bytes that the kernel reads.
+    Bytes(Box<[u8]>),
+    /// A socket option, written by the kernel.
+    SocketOption(Box<OptionArgs>),
+    /// The address of a socket or of its peer, written by the kernel.
+    SocketName(Box<SockAddr>),
 }
 
 impl Args {
@@ -59,7 +69,9 @@ impl Args {
             | Args::EpollWait(_)
             | Args::Waitid(_)
             | Args::Pipe(_)
-            | Args::Statx(_) => true,
+            | Args::Statx(_)
+            | Args::SocketOption(_)
+            | Args::SocketName(_) => true,
             Args::Msg(msg) => msg.receives(),
             Args::Xattr(xattr) => xattr.has_room(),
             _ => false,
@@ -72,6 +84,8 @@ impl Args {
         match self {
             Args::Accept(accept) => accept.peer.make_room(),
             Args::Msg(msg) if msg.receives() => msg.make_room(),
+            Args::SocketOption(option) => option.clear(),
+            Args::SocketName(name) => name.make_room(),
             _ => {}
         }
     }

@@ -17,10 +17,13 @@ pub mod net;
 pub mod path;
 pub mod pipe;
 pub mod poll;
+pub mod send;
+pub mod socket;
 pub mod space;
 pub mod splice;
 pub mod stat;
 pub mod timeout;
+pub mod uring_cmd;
 pub mod waitid;
 
 use crate::sys::abi::io_uring_sqe;

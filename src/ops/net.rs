@@ -74,12 +74,13 @@ impl MsgArgs {
 }
 
 /// Accept a connection; its peer's address is in the returned [`Args::Accept`].
-pub fn accept(fd: i32, flags: u32) -> (io_uring_sqe, Args) {
+pub fn accept(fd: i32, flags: u32, ioprio: u16) -> (io_uring_sqe, Args) {
     let mut args = Box::new(AcceptArgs { peer: SockAddr::new() });
     let sqe = io_uring_sqe {
         addr: args.peer.as_mut_ptr() as u64,
         off: args.peer.len_mut_ptr() as u64,
         op_flags: flags,
+        ioprio,
         ..entry(IORING_OP_ACCEPT, fd)
     };
     (sqe, Args::Accept(args))
@@ -108,13 +109,18 @@ pub fn send(fd: i32, addr: u64, len: u32, flags: u32, ioprio: u16) -> io_uring_s
 }
 
 /// Send one datagram to an address.
-pub fn send_to(mut sqe: io_uring_sqe, address: SockAddr) -> (io_uring_sqe, Args) {
+pub fn send_to(sqe: io_uring_sqe, address: SockAddr) -> (io_uring_sqe, Args) {
     let address = Box::new(address);
+    (with_address(sqe, &address), Args::Addr(address))
+}
+
+/// A send to an address that stays where it is.
+pub(crate) fn with_address(mut sqe: io_uring_sqe, address: &SockAddr) -> io_uring_sqe {
     sqe.off = address.as_ptr() as u64;
     // addr_len is the low half of the word that is `file_index` elsewhere.
     let [first, second] = (address.len() as u16).to_ne_bytes();
     sqe.file_index = u32::from_ne_bytes([first, second, 0, 0]);
-    (sqe, Args::Addr(address))
+    sqe
 }
 
 /// Receive into one buffer.

@@ -14,6 +14,8 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use crate::ops::cmsg::{space, Control};
 use crate::ops::file::RwOptions;
 use crate::ops::{cancel, file, net, path, poll, timeout};
+use crate::py::builders::sends::{recv_send_flags, vectors};
+use crate::py::builders::sockets::accept_ioprio;
 use crate::py::keep::{Access, Keep};
 use crate::py::request::{self, RequestKey};
 use crate::py::{address, convert, pool};
@@ -160,8 +162,14 @@ pub(crate) fn close(file: Any<'_, '_>) -> PyResult<io_uring_sqe> {
     Ok(path::close(convert::file_number(file)?))
 }
 
-pub(crate) fn accept(keep: &mut Keep, sock: Any<'_, '_>, flags: u32) -> PyResult<io_uring_sqe> {
-    let (sqe, args) = net::accept(convert::file(keep, sock)?, flags);
+pub(crate) fn accept(
+    keep: &mut Keep,
+    sock: Any<'_, '_>,
+    flags: u32,
+    ioprio: u16,
+) -> PyResult<io_uring_sqe> {
+    let ioprio = accept_ioprio(ioprio)?;
+    let (sqe, args) = net::accept(convert::file(keep, sock)?, flags, ioprio);
     keep.keep_args(args);
     Ok(sqe)
 }
@@ -186,6 +194,10 @@ pub(crate) fn send(
     address: Option<Any<'_, '_>>,
     ioprio: u16,
 ) -> PyResult<io_uring_sqe> {
+    let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST | IORING_SEND_VECTORIZED)?;
+    if ioprio & IORING_SEND_VECTORIZED != 0 {
+        return vectors(keep, sock, data, msg_flags, nbytes, address, ioprio);
+    }
     let fd = convert::file(keep, sock)?;
     let memory = keep.export(data, Access::Source)?;
     let sqe = net::send(fd, memory.addr, convert::length(memory, nbytes)?, msg_flags, ioprio);
@@ -203,6 +215,7 @@ pub(crate) fn recv(
     nbytes: Option<i64>,
     ioprio: u16,
 ) -> PyResult<io_uring_sqe> {
+    let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST)?;
     let fd = convert::file(keep, sock)?;
     let memory = keep.export(buf, Access::Destination)?;
     Ok(net::recv(fd, memory.addr, convert::length(memory, nbytes)?, msg_flags, ioprio))
@@ -217,6 +230,7 @@ pub(crate) fn sendmsg(
     address: Option<Any<'_, '_>>,
     ioprio: u16,
 ) -> PyResult<io_uring_sqe> {
+    let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST)?;
     let fd = convert::file(keep, sock)?;
     let vectors = keep.export_all(buffers, Access::Source)?;
     let address = address.map(|address| address::to_kernel(sock, address)).transpose()?;
@@ -226,7 +240,7 @@ pub(crate) fn sendmsg(
 }
 
 /// Ancillary data in the form of `socket.sendmsg`.
-fn control(ancdata: Option<Any<'_, '_>>) -> PyResult<Control> {
+pub(crate) fn control(ancdata: Option<Any<'_, '_>>) -> PyResult<Control> {
     let mut control = Control::default();
     let Some(ancdata) = ancdata else { return Ok(control) };
     for item in ancdata.try_iter()? {
@@ -253,6 +267,7 @@ pub(crate) fn recvmsg(
     msg_flags: u32,
     ioprio: u16,
 ) -> PyResult<io_uring_sqe> {
+    let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST)?;
     let fd = convert::file(keep, sock)?;
     let room = usize::try_from(ancbufsize).ok().filter(|room| *room <= ANCILLARY_MAX);
     let room = room

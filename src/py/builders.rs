@@ -80,6 +80,7 @@ macro_rules! builders {
 // Below the macro, which is known from there on.
 mod attrs;
 mod cancel;
+mod commands;
 mod files;
 mod futex;
 mod message;
@@ -88,6 +89,8 @@ mod nop;
 mod path;
 mod poll;
 mod process;
+pub(crate) mod sends;
+pub(crate) mod sockets;
 mod space;
 mod splice;
 mod stat;

@@ -27,7 +27,7 @@ pub(crate) struct Keep {
     more: Option<Box<More>>,
     view: MaybeUninit<ffi::Py_buffer>,
     has_view: bool,
-    /// The ring that the request's target or registered buffer belongs to; 0 for any.
+    /// The ring that the request's target or registered buffer belongs to, 0 for any; and [`BIG`].
     pub(crate) ring_id: u32,
     /// `hold` is an `Sqe` that was pushed.
     pub(crate) pushed: bool,
@@ -308,6 +308,10 @@ impl Drop for Owner {
         }
     }
 }
+
+/// In [`Keep::ring_id`] beside the ring: its completions must have 32 bytes. Together with the test
+/// for another ring's request it costs nothing.
+pub(crate) const BIG: u32 = 1 << 30;
 
 /// UIO_MAXIOV.
 pub(crate) const IOV_MAX: usize = 1024;

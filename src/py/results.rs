@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyList};
 use crate::ops::address::SockAddr;
 use crate::ops::args::Args;
 use crate::ops::pipe::PipeEnds;
+use crate::ops::uring_cmd::OptionValue;
 use crate::ops::waitid::{self, Child};
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
@@ -33,6 +34,10 @@ pub(crate) enum Results {
     Stat(Box<Statx>),
     /// The bytes asked for.
     Bytes(Vec<u8>),
+    /// A socket's option.
+    SocketOption(OptionValue),
+    /// The address of a socket or of its peer.
+    SocketName(SockAddr),
 }
 
 /// A pipe that nobody has asked for is closed with its completion (I10).
@@ -70,6 +75,12 @@ impl Results {
             ),
             Args::Statx(statx) if res >= 0 => Results::Stat(Box::new(*statx.answer())),
             Args::Xattr(xattr) => Results::Bytes(xattr.value(res)?.to_vec()),
+            Args::SocketOption(option) if res >= 0 => Results::SocketOption(option.value(res)),
+            Args::SocketName(name) if res >= 0 => {
+                let mut name = **name;
+                name.set_len(name.len());
+                Results::SocketName(name)
+            }
             _ => return None,
         };
         Some(Box::new(results))
@@ -129,6 +140,13 @@ impl CompletionExtra for Results {
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
             Results::Stat(answer) => Ok(Py::new(py, PyStatxResult::from(**answer))?.into_any()),
             Results::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any().unbind()),
+            Results::SocketOption(OptionValue::Int(value)) => {
+                Ok(value.into_pyobject(py)?.into_any().unbind())
+            }
+            Results::SocketOption(OptionValue::Bytes(value)) => {
+                Ok(PyBytes::new(py, value).into_any().unbind())
+            }
+            Results::SocketName(address) => address::to_python(py, address),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::py::keep::Keep;
 use crate::py::request::RequestKey;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
-use crate::py::submit::{another_ring, owned_token, Common};
+use crate::py::submit::{owned_token, Common};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::opcode;
 
@@ -175,7 +175,7 @@ impl PyRing {
     pub(crate) fn push_sqe(&self, py: Python<'_>, sqe: &Bound<'_, PySqe>) -> PyResult<Py<PyAny>> {
         let prepared = sqe.get();
         if prepared.ring_id != 0 && prepared.ring_id != self.id {
-            return Err(another_ring());
+            self.suits(py, prepared.ring_id)?;
         }
         if prepared.written {
             prepared.claim()?;

@@ -7,7 +7,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::keep::Keep;
+use crate::py::keep::{Keep, BIG};
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
@@ -101,7 +101,9 @@ impl PyRing {
             Err(error) => return Err(self.unreserve(py, index, error)),
         };
         if keep.ring_id != 0 && keep.ring_id != self.id {
-            return Err(self.unreserve(py, index, another_ring()));
+            if let Err(error) = self.suits(py, keep.ring_id) {
+                return Err(self.unreserve(py, index, error));
+            }
         }
         sqe.flags |= common.flags;
         sqe.personality = common.personality;
@@ -139,6 +141,22 @@ impl PyRing {
             }
             Err(error) => Err(self.unreserve(py, index, self.error(py, &error))),
         }
+    }
+
+    /// Is this a ring for a request that says so of its ring?
+    #[cold]
+    pub(crate) fn suits(&self, py: Python<'_>, wanted: u32) -> PyResult<()> {
+        let id = wanted & !BIG;
+        if id != 0 && id != self.id {
+            return Err(another_ring());
+        }
+        let flags = self.hold(py)?.core.params().flags;
+        if wanted & BIG != 0 && flags & (IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED) == 0 {
+            return Err(pyo3::exceptions::PyValueError::new_err(
+                "this needs completions of 32 bytes: a ring made with SetupFlags.CQE32",
+            ));
+        }
+        Ok(())
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.
@@ -472,11 +490,13 @@ pub(crate) fn another_ring() -> PyErr {
 #[inline(always)]
 fn immediate_bytes(sqe: &io_uring_sqe) -> u64 {
     match sqe.opcode {
+        IORING_OP_SEND | IORING_OP_SEND_ZC if sqe.ioprio & IORING_SEND_VECTORIZED != 0 => MUCH,
         IORING_OP_READ
         | IORING_OP_WRITE
         | IORING_OP_READ_FIXED
         | IORING_OP_WRITE_FIXED
         | IORING_OP_SEND
+        | IORING_OP_SEND_ZC
         | IORING_OP_RECV => u64::from(sqe.len),
         // Vectors: their sum is not looked up again for this.
         IORING_OP_READV
@@ -484,7 +504,8 @@ fn immediate_bytes(sqe: &io_uring_sqe) -> u64 {
         | IORING_OP_SENDMSG
         | IORING_OP_RECVMSG
         | IORING_OP_READV_FIXED
-        | IORING_OP_WRITEV_FIXED => MUCH,
+        | IORING_OP_WRITEV_FIXED
+        | IORING_OP_SENDMSG_ZC => MUCH,
         _ => 0,
     }
 }

@@ -393,7 +393,9 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 continue;
             };
             let terminal = cqe.flags & IORING_CQE_F_MORE == 0;
-            let skip = slots.sqe_flags(index) & IOSQE_CQE_SKIP_SUCCESS != 0 && cqe.res >= 0;
+            // A notification of a zero-copy send never fails: its result has bits, no errno.
+            let skip = slots.sqe_flags(index) & IOSQE_CQE_SKIP_SUCCESS != 0
+                && (cqe.res >= 0 || cqe.flags & IORING_CQE_F_NOTIF != 0);
             if terminal {
                 slots.finish(index);
             }

@@ -127,6 +127,8 @@ def builders() -> Iterator[Case]:
     yield "recvmsg", Sqe.recvmsg, (5, [BUF], 64, 6), {"ioprio": 1}, {
         **message, "op_flags": 6, "ioprio": 1,
     }  # fmt: skip
+    yield from _of_sockets()
+    yield from _of_commands()
     yield "poll_add", Sqe.poll_add, (5, 1), {}, {"fd": 5, "op_flags": _poll(1)}
     yield "poll_add", Sqe.poll_add, (5, 1 << 31), {"multishot": True}, {
         "fd": 5, "op_flags": _poll(1 << 31), "len": 1,
@@ -216,6 +218,92 @@ def file_builders() -> Iterator[Case]:
     yield "tee", Sqe.tee, (5, 6, 7, 2), {}, {"fd": 6, "file_index": 5, "len": 7, "op_flags": 2}
 
 
+def _of_sockets() -> Iterator[Case]:
+    cloexec = socket.SOCK_CLOEXEC
+    yield "socket", Sqe.socket, (), {}, {"fd": 2, "off": 1 | cloexec}
+    yield "socket", Sqe.socket, (10, 2 | socket.SOCK_NONBLOCK, 17), {}, {
+        "fd": 10, "off": 2 | socket.SOCK_NONBLOCK | cloexec, "len": 17,
+    }  # fmt: skip
+    yield "bind", Sqe.bind, (5, ("::1", 80)), {}, {"fd": 5, "addr": SOME, "off": 28}
+    yield "listen", Sqe.listen, (5,), {}, {"fd": 5, "len": 128}
+    yield "listen", Sqe.listen, (5, -3), {}, {"fd": 5}
+    yield "shutdown", Sqe.shutdown, (5, socket.SHUT_RDWR), {}, {"fd": 5, "len": 2}
+    yield "accept", Sqe.accept, (5, 0), {"ioprio": 6}, {
+        "fd": 5, "addr": SOME, "off": SOME, "ioprio": 6,
+    }  # fmt: skip
+    yield "multishot_accept", Sqe.multishot_accept, (5,), {}, {
+        "fd": 5, "ioprio": 1, "op_flags": cloexec,
+    }  # fmt: skip
+    yield "multishot_accept", Sqe.multishot_accept, (5, 0), {"ioprio": 7}, {"fd": 5, "ioprio": 7}
+    at = place(BUF)
+    data = {"fd": 5, "addr": at, "len": 100}
+    length = int.from_bytes(struct.pack("=HH", 16, 0), sys.byteorder)
+    home = ("127.0.0.1", 80)
+    to = {"off": SOME, "file_index": length}
+    yield "sendto", Sqe.sendto, (5, BUF, home, 6, 3), {"ioprio": 1}, {
+        **data, **to, "len": 3, "op_flags": 6, "ioprio": 1,
+    }  # fmt: skip
+    vectors = {"fd": 5, "addr": SOME, "len": 2, "ioprio": 1 << 5}
+    yield "send", Sqe.send, (5, [BUF, BUF]), {"ioprio": 1 << 5}, vectors
+    yield "send", Sqe.send, (5, [BUF, BUF]), {"ioprio": 1 << 5, "address": home}, {**vectors, **to}
+    yield "send_zc", Sqe.send_zc, (5, BUF), {}, data
+    yield "send_zc", Sqe.send_zc, (5, BUF, 6, 3), {"ioprio": 9, "address": home}, {
+        **data, **to, "len": 3, "op_flags": 6, "ioprio": 9,
+    }  # fmt: skip
+    yield "send_zc", Sqe.send_zc, (5, [BUF, BUF]), {"ioprio": 1 << 5}, vectors
+    yield "sendmsg_zc", Sqe.sendmsg_zc, (5, [BUF], (), 6), {"ioprio": 9}, {
+        "fd": 5, "addr": SOME, "len": 1, "op_flags": 6, "ioprio": 9,
+    }  # fmt: skip
+
+
+def _of_commands() -> Iterator[
+    tuple[str, Callable[..., Sqe], tuple[Any, ...], dict[str, Any], Any]
+]:
+    def command(number: int, **fields: int | str) -> dict[str, int | str]:
+        return {"fd": 5, "off": _halves(number, 0), **fields}
+
+    yield "siocinq", Sqe.siocinq, (5,), {}, command(0)
+    yield "siocoutq", Sqe.siocoutq, (5,), {}, command(1)
+    option = _halves(6, 1)
+    yield (
+        "getsockopt",
+        Sqe.getsockopt,
+        (5, 6, 1),
+        {},
+        command(2, addr=option, file_index=4, addr3=SOME),
+    )
+    yield (
+        "getsockopt",
+        Sqe.getsockopt,
+        (5, 6, 1, 9),
+        {},
+        command(2, addr=option, file_index=9, addr3=SOME),
+    )
+    yield (
+        "setsockopt",
+        Sqe.setsockopt,
+        (5, 6, 1, b"abc"),
+        {},
+        command(3, addr=option, file_index=3, addr3=SOME),
+    )
+    yield "tx_timestamp", Sqe.tx_timestamp, (5,), {}, command(4)
+    yield "getsockname", Sqe.getsockname, (5,), {}, command(5, addr=SOME, addr3=SOME)
+    yield "getpeername", Sqe.getpeername, (5,), {}, command(5, addr=SOME, addr3=SOME, file_index=1)
+    yield "cmd_discard", Sqe.cmd_discard, (5, 512, 1024), {}, command(0x1200, addr=512, addr3=1024)
+    fields = {"addr": 1, "nbytes": 2, "optlen": 3}
+    yield (
+        "uring_cmd",
+        Sqe.uring_cmd,
+        (5, 7, struct.pack("=QI", 8, 9)),
+        fields,
+        command(7, addr=1, len=2, file_index=3, addr3=8, pad2=_halves(9, 0)),
+    )
+
+
+def _halves(first: int, second: int) -> int:
+    return int.from_bytes(struct.pack("=II", first, second), sys.byteorder)
+
+
 def _poll(events: int) -> int:
     """Big-endian machines have the half words the other way round."""
     if sys.byteorder == "big":
@@ -235,6 +323,16 @@ OPCODES = {
     "unlink": Op.UNLINKAT,
     "mkdir": Op.MKDIRAT,
     "symlink": Op.SYMLINKAT,
+    "multishot_accept": Op.ACCEPT,
+    "sendto": Op.SEND,
+    "siocinq": Op.URING_CMD,
+    "siocoutq": Op.URING_CMD,
+    "getsockopt": Op.URING_CMD,
+    "setsockopt": Op.URING_CMD,
+    "getsockname": Op.URING_CMD,
+    "getpeername": Op.URING_CMD,
+    "tx_timestamp": Op.URING_CMD,
+    "cmd_discard": Op.URING_CMD,
 }
 
 
@@ -305,6 +403,20 @@ def test_entries_with_pool_buffers(ring: uring_rs.Ring) -> None:
                 "ioprio": 2, "buf_index": buf.index,
             })  # fmt: skip
             del sqe
+        data = {"fd": 5, "addr": at + 20, "len": 10, "ioprio": 12, "buf_index": buf.index}
+        sqe = Sqe.send_zc_fixed(5, buf, 0, 10, start=20, ioprio=8)
+        assert entry(sqe) == {"opcode": int(Op.SEND_ZC), **data}
+        sqe = Sqe.sendmsg_zc_fixed(5, buf, [(20, 10), (0, 0)])
+        assert _same(
+            entry(sqe),
+            {"opcode": int(Op.SENDMSG_ZC), **data, "addr": SOME, "len": 1, "ioprio": 4},
+        )
+        sqe = Sqe.uring_cmd(5, 7, fixed=buf)
+        assert entry(sqe) == {
+            "opcode": int(Op.URING_CMD), "fd": 5, "off": _halves(7, 0), "op_flags": 1,
+            "buf_index": buf.index,
+        }  # fmt: skip
+        del sqe
         gc.collect()
 
 

@@ -68,6 +68,8 @@ def sockets(ring: Ring, sock: socket.socket) -> None:
     ring.prep_connect(sock, ("::1", 80, 0, 0))
     ring.prep_connect(sock, "/run/socket")
     ring.prep_sendmsg(sock, [b"data"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"")])
+    ring.prep_send_zc(sock, [b"data", bytearray(1)], address=("127.0.0.1", 9))
+    ring.prep_setsockopt(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def apart(ring: Ring) -> None:

@@ -8,14 +8,15 @@ builders! {
     /// Args:
     ///     sock: a listening socket.
     ///     accept_flags: SOCK_CLOEXEC (the default) and SOCK_NONBLOCK.
+    ///     ioprio: AcceptFlags.POLL_FIRST and DONTWAIT.
     ///
     /// Kernel: 5.5.
     /// Memory: none of yours; the peer is `Completion.address`.
     /// Result: the new descriptor, yours to close.
     /// Source: io_uring_prep_accept(3).
-    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32)
-        [sock, accept_flags = 0o2000000,] []
-        = |keep| build::accept(keep, sock, accept_flags);
+    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32, ioprio: u16)
+        [sock, accept_flags = 0o2000000,] [ioprio = 0,]
+        = |keep| build::accept(keep, sock, accept_flags, ioprio);
 
     /// Connect a socket.
     ///
@@ -38,7 +39,8 @@ builders! {
     ///     msg_flags: MSG_* flags; with MSG_WAITALL the kernel goes on until all is sent.
     ///     nbytes: send only so many.
     ///     address: where to, for unconnected sockets (Linux 6.0).
-    ///     ioprio: RecvSendFlags.
+    ///     ioprio: RecvSendFlags.POLL_FIRST; with SEND_VECTORIZED (6.17) `data` is an iterable of at
+    ///         most 1024 bytes-like objects.
     ///
     /// Kernel: 5.6.
     /// Memory: `data` is locked until the completion.
@@ -55,7 +57,7 @@ builders! {
     ///     buf: writable buffer.
     ///     msg_flags: MSG_* flags; MSG_DONTWAIT completes with EAGAIN where it would wait.
     ///     nbytes: receive at most so many.
-    ///     ioprio: RecvSendFlags.
+    ///     ioprio: RecvSendFlags.POLL_FIRST.
     ///
     /// Kernel: 5.6.
     /// Memory: `buf` is locked until the completion.
@@ -73,7 +75,7 @@ builders! {
     ///     ancdata: (level, type, data) items as for socket.sendmsg.
     ///     msg_flags: MSG_* flags.
     ///     address: where to, for unconnected sockets.
-    ///     ioprio: RecvSendFlags.
+    ///     ioprio: RecvSendFlags.POLL_FIRST.
     ///
     /// Kernel: 5.3.
     /// Memory: `buffers` are locked until the completion; the rest is copied.
@@ -90,7 +92,7 @@ builders! {
     ///     buffers: an iterable of at most 1024 writable buffers.
     ///     ancbufsize: bytes of room for ancillary data: socket.CMSG_SPACE of what is expected.
     ///     msg_flags: MSG_* flags.
-    ///     ioprio: RecvSendFlags.
+    ///     ioprio: RecvSendFlags.POLL_FIRST.
     ///
     /// The completion has `address`, `ancdata` and `msg_flags`, as socket.recvmsg gives them.
     ///

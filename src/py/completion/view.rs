@@ -97,7 +97,7 @@ pub(super) static METHODS: Table<[ffi::PyMethodDef; 2]> = Table([
         ml_doc: c"result($self, /)
 --
 
-`res`, if the request succeeded.
+`res`, if the request succeeded. Of the notification of a zero-copy send, NotifUsage.
 
 Raises:
     OSError: it failed. The standard library's own subclass (FileNotFoundError,
@@ -237,6 +237,10 @@ unsafe extern "C" fn result(
             return ffi::Py_NewRef(this.res_object);
         }
         let (res, op) = (this.res, this.op);
+        if this.flags & consts::IORING_CQE_F_NOTIF != 0 {
+            // No error: the top bit of 32 says that the data was copied.
+            return ffi::PyLong_FromUnsignedLong((res as u32).into());
+        }
         enter(|py| Err(failure(py, res, op)?))
     }
 }
@@ -293,7 +297,8 @@ pub(super) unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::Py
         enter(|py| {
             let (op, res, flags) = (this(object).op, this(object).res, this(object).flags);
             let mut shown = format!("<Completion {} res={res}", op_text(op));
-            if let Some(errno) = Errno::from_result(res) {
+            let notification = flags & consts::IORING_CQE_F_NOTIF != 0;
+            if let Some(errno) = Errno::from_result(res).filter(|_| !notification) {
                 let _ = write!(shown, " ({})", errno.name());
             }
             push_flags(&mut shown, flags);

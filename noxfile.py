@@ -145,6 +145,9 @@ def types(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, "types"))
     install_wheel(session)
     session.run("mypy", "--strict", "python/uring_rs", "tests/typing")
+    programs = ("run", "chart", "summary", "worker", "profile")
+    with session.chdir("benchmarks"):
+        session.run("mypy", "--strict", *(f"{name}.py" for name in programs))
     allowed = ROOT / "tests" / "typing" / "stubtest-allowlist.txt"
     options = ["--allowlist", str(allowed)] if allowed.exists() else []
     # Away from python/, whose package has no compiled module: the installed one is meant.

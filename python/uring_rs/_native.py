@@ -15,11 +15,13 @@ from .errors import Cause, UringUnavailable
 __all__ = [
     "BufferPool",
     "Completion",
+    "CqeArray",
     "FixedBuffer",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
+    "StatxResult",
     "import_error",
     "unavailable",
 ]
@@ -43,7 +45,17 @@ def unavailable() -> UringUnavailable:
 
 
 try:
-    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+    from ._uring import (
+        BufferPool,
+        Completion,
+        CqeArray,
+        FixedBuffer,
+        Request,
+        Ring,
+        SimKernel,
+        Sqe,
+        StatxResult,
+    )
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -56,6 +68,9 @@ except ImportError as _error:
 
         class Ring(_Missing):
             """A ring, which cannot be made here: see `uring_rs.probe()`."""
+
+        class CqeArray(_Missing):
+            """Room for completions of batches, which cannot be had here."""
 
         class Sqe(_Missing):
             """A detached request, which cannot be made here."""
@@ -74,3 +89,6 @@ except ImportError as _error:
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
+
+        class StatxResult(_Missing):
+            """What is known of a file, of which there are none here."""

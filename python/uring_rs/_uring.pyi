@@ -12,11 +12,13 @@ from .flags import Features, SetupFlags
 __all__ = [
     "BufferPool",
     "Completion",
+    "CqeArray",
     "FixedBuffer",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
+    "StatxResult",
     "__version__",
     "_close_all",
     "_constants",
@@ -48,6 +50,8 @@ _Trace: TypeAlias = Callable[[str, dict[str, Any]], object]
 class Request:
     @property
     def op(self) -> str: ...
+    @property
+    def live(self) -> bool: ...
     @property
     def key(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -83,6 +87,13 @@ class Completion:
     def __iter__(self) -> Iterator[Any]: ...
 
 @final
+class CqeArray:
+    def __new__(cls, length: int) -> CqeArray: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> tuple[int, int, int]: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
 class Sqe:
     @property
     def op(self) -> str: ...
@@ -92,7 +103,17 @@ class Sqe:
     def user_data(self) -> Any: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     @staticmethod
-    def nop(user_data: object = None, *, flags: int = 0, personality: int = 0) -> Sqe: ...
+    def nop(
+        user_data: object = None,
+        *,
+        result: int | None = None,
+        file: _File | None = None,
+        buf: FixedBuffer | None = None,
+        nop_flags: int = 0,
+        extra: tuple[int, int] | None = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
     @staticmethod
     def read(
         file: _File,
@@ -172,6 +193,32 @@ class Sqe:
         personality: int = 0,
     ) -> Sqe: ...
     @staticmethod
+    def readv_fixed(
+        file: _File,
+        buf: FixedBuffer,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def writev_fixed(
+        file: _File,
+        buf: FixedBuffer,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def fsync(
         file: _File,
         *,
@@ -198,12 +245,246 @@ class Sqe:
         personality: int = 0,
     ) -> Sqe: ...
     @staticmethod
+    def fallocate(
+        file: _File,
+        offset: int,
+        nbytes: int,
+        mode: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def ftruncate(
+        file: _File,
+        length: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def fadvise(
+        file: _File,
+        offset: int,
+        nbytes: int,
+        advice: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def madvise(
+        buf: Buffer,
+        advice: int,
+        start: int = 0,
+        nbytes: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def splice(
+        src: _File,
+        dst: _File,
+        nbytes: int,
+        offset_src: int = -1,
+        offset_dst: int = -1,
+        splice_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def tee(
+        src: _File,
+        dst: _File,
+        nbytes: int,
+        splice_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def openat(
         path: _Path,
         open_flags: int = 0,
         mode: int = 0o777,
         *,
         dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def openat2(
+        path: _Path,
+        open_flags: int = 0,
+        mode: int | None = None,
+        resolve: int = 0,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def renameat(
+        src: _Path,
+        dst: _Path,
+        *,
+        src_dir_fd: _File | None = None,
+        dst_dir_fd: _File | None = None,
+        rename_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def rename(
+        src: _Path,
+        dst: _Path,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def unlinkat(
+        path: _Path,
+        unlink_flags: int = 0,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def unlink(
+        path: _Path,
+        unlink_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def mkdirat(
+        path: _Path,
+        mode: int = 0o777,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def mkdir(
+        path: _Path,
+        mode: int = 0o777,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def symlinkat(
+        src: _Path,
+        dst: _Path,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def symlink(
+        src: _Path,
+        dst: _Path,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def linkat(
+        src: _Path,
+        dst: _Path,
+        *,
+        src_dir_fd: _File | None = None,
+        dst_dir_fd: _File | None = None,
+        link_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def link(
+        src: _Path,
+        dst: _Path,
+        *,
+        link_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def statx(
+        path: _Path | _File,
+        statx_flags: int = 0,
+        mask: int = 0xFFF,
+        *,
+        dir_fd: _File | None = None,
+        follow_symlinks: bool = True,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def getxattr(
+        path: _Path,
+        attribute: _Path,
+        buf: Buffer | None = None,
+        *,
+        size: int | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def fgetxattr(
+        file: _File,
+        attribute: _Path,
+        buf: Buffer | None = None,
+        *,
+        size: int | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def setxattr(
+        path: _Path,
+        attribute: _Path,
+        value: Buffer,
+        xattr_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def fsetxattr(
+        file: _File,
+        attribute: _Path,
+        value: Buffer,
+        xattr_flags: int = 0,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -286,6 +567,7 @@ class Sqe:
         events: int,
         *,
         multishot: bool = False,
+        level: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -311,6 +593,7 @@ class Sqe:
         absolute: bool = False,
         clock: _Clock = "monotonic",
         etime_success: bool = False,
+        multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -354,7 +637,88 @@ class Sqe:
         personality: int = 0,
     ) -> Sqe: ...
     @staticmethod
+    def cancel_op(
+        op: int | str,
+        *,
+        file: _File | None = None,
+        all: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def cancel_all(*, user_data: object = None, flags: int = 0, personality: int = 0) -> Sqe: ...
+    @staticmethod
+    def futex_wait(
+        buf: Buffer,
+        value: int,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def futex_wake(
+        buf: Buffer,
+        count: int = 1,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def futex_waitv(
+        words: Iterable[tuple[Buffer, int] | tuple[Buffer, int, int]],
+        *,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def waitid(
+        idtype: int,
+        id: _File,
+        options: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def pipe(
+        pipe_flags: int = 0o2000000,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def msg_ring(
+        ring: Ring | _File,
+        res: int = 0,
+        data: int = 0,
+        *,
+        cqe_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def epoll_wait(
+        epfd: _File,
+        maxevents: int = 64,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
     @staticmethod
     def epoll_ctl(
         epfd: _File,
@@ -458,6 +822,9 @@ class Ring:
     def supports(self, op: int | str, /) -> bool: ...
     def push(self, sqe: Sqe, /) -> Request: ...
     def push_many(self, sqes: Iterable[Sqe], /) -> list[Request]: ...
+    def rearm(self, sqe: Sqe, /) -> Request: ...
+    def find(self, user_data: object, /) -> list[Request]: ...
+    def set_user_data(self, request: Request, user_data: object, /) -> None: ...
     def flush(self) -> int: ...
     def discard(self) -> int: ...
     def submit(self, wait: int = 0, timeout: float | None = None) -> int: ...
@@ -525,7 +892,16 @@ class Ring:
     ) -> Any: ...
     def reap_into(self, records: Buffer, /) -> int: ...
     def prep_nop(
-        self, user_data: object = None, *, flags: int = 0, personality: int = 0
+        self,
+        user_data: object = None,
+        *,
+        result: int | None = None,
+        file: _File | None = None,
+        buf: FixedBuffer | None = None,
+        nop_flags: int = 0,
+        extra: tuple[int, int] | None = None,
+        flags: int = 0,
+        personality: int = 0,
     ) -> Request: ...
     def prep_read(
         self,
@@ -605,6 +981,32 @@ class Ring:
         flags: int = 0,
         personality: int = 0,
     ) -> Request: ...
+    def prep_readv_fixed(
+        self,
+        file: _File,
+        buf: FixedBuffer,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_writev_fixed(
+        self,
+        file: _File,
+        buf: FixedBuffer,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_fsync(
         self,
         file: _File,
@@ -630,6 +1032,72 @@ class Ring:
         flags: int = 0,
         personality: int = 0,
     ) -> Request: ...
+    def prep_fallocate(
+        self,
+        file: _File,
+        offset: int,
+        nbytes: int,
+        mode: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_ftruncate(
+        self,
+        file: _File,
+        length: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_fadvise(
+        self,
+        file: _File,
+        offset: int,
+        nbytes: int,
+        advice: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_madvise(
+        self,
+        buf: Buffer,
+        advice: int,
+        start: int = 0,
+        nbytes: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_splice(
+        self,
+        src: _File,
+        dst: _File,
+        nbytes: int,
+        offset_src: int = -1,
+        offset_dst: int = -1,
+        splice_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_tee(
+        self,
+        src: _File,
+        dst: _File,
+        nbytes: int,
+        splice_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_openat(
         self,
         path: _Path,
@@ -637,6 +1105,174 @@ class Ring:
         mode: int = 0o777,
         *,
         dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_openat2(
+        self,
+        path: _Path,
+        open_flags: int = 0,
+        mode: int | None = None,
+        resolve: int = 0,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_renameat(
+        self,
+        src: _Path,
+        dst: _Path,
+        *,
+        src_dir_fd: _File | None = None,
+        dst_dir_fd: _File | None = None,
+        rename_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_rename(
+        self,
+        src: _Path,
+        dst: _Path,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_unlinkat(
+        self,
+        path: _Path,
+        unlink_flags: int = 0,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_unlink(
+        self,
+        path: _Path,
+        unlink_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_mkdirat(
+        self,
+        path: _Path,
+        mode: int = 0o777,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_mkdir(
+        self,
+        path: _Path,
+        mode: int = 0o777,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_symlinkat(
+        self,
+        src: _Path,
+        dst: _Path,
+        *,
+        dir_fd: _File | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_symlink(
+        self,
+        src: _Path,
+        dst: _Path,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_linkat(
+        self,
+        src: _Path,
+        dst: _Path,
+        *,
+        src_dir_fd: _File | None = None,
+        dst_dir_fd: _File | None = None,
+        link_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_link(
+        self,
+        src: _Path,
+        dst: _Path,
+        *,
+        link_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_statx(
+        self,
+        path: _Path | _File,
+        statx_flags: int = 0,
+        mask: int = 0xFFF,
+        *,
+        dir_fd: _File | None = None,
+        follow_symlinks: bool = True,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_getxattr(
+        self,
+        path: _Path,
+        attribute: _Path,
+        buf: Buffer | None = None,
+        *,
+        size: int | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_fgetxattr(
+        self,
+        file: _File,
+        attribute: _Path,
+        buf: Buffer | None = None,
+        *,
+        size: int | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_setxattr(
+        self,
+        path: _Path,
+        attribute: _Path,
+        value: Buffer,
+        xattr_flags: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_fsetxattr(
+        self,
+        file: _File,
+        attribute: _Path,
+        value: Buffer,
+        xattr_flags: int = 0,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -718,6 +1354,7 @@ class Ring:
         events: int,
         *,
         multishot: bool = False,
+        level: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -742,6 +1379,7 @@ class Ring:
         absolute: bool = False,
         clock: _Clock = "monotonic",
         etime_success: bool = False,
+        multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -782,8 +1420,89 @@ class Ring:
         flags: int = 0,
         personality: int = 0,
     ) -> Request: ...
+    def prep_cancel_op(
+        self,
+        op: int | str,
+        *,
+        file: _File | None = None,
+        all: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_cancel_all(
         self, *, user_data: object = None, flags: int = 0, personality: int = 0
+    ) -> Request: ...
+    def prep_futex_wait(
+        self,
+        buf: Buffer,
+        value: int,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_futex_wake(
+        self,
+        buf: Buffer,
+        count: int = 1,
+        offset: int = 0,
+        *,
+        mask: int = 0xFFFFFFFF,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_futex_waitv(
+        self,
+        words: Iterable[tuple[Buffer, int] | tuple[Buffer, int, int]],
+        *,
+        shared: bool = False,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_waitid(
+        self,
+        idtype: int,
+        id: _File,
+        options: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_pipe(
+        self,
+        pipe_flags: int = 0o2000000,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_msg_ring(
+        self,
+        ring: Ring | _File,
+        res: int = 0,
+        data: int = 0,
+        *,
+        cqe_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_epoll_wait(
+        self,
+        epfd: _File,
+        maxevents: int = 64,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
     ) -> Request: ...
     def prep_epoll_ctl(
         self,
@@ -797,6 +1516,72 @@ class Ring:
         flags: int = 0,
         personality: int = 0,
     ) -> Request: ...
+
+@final
+class StatxResult:
+    @property
+    def st_mask(self) -> int: ...
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_nlink(self) -> int: ...
+    @property
+    def st_uid(self) -> int: ...
+    @property
+    def st_gid(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_blksize(self) -> int: ...
+    @property
+    def st_blocks(self) -> int: ...
+    @property
+    def st_rdev(self) -> int: ...
+    @property
+    def st_atime(self) -> float: ...
+    @property
+    def st_mtime(self) -> float: ...
+    @property
+    def st_ctime(self) -> float: ...
+    @property
+    def st_atime_ns(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+    @property
+    def st_birthtime(self) -> float | None: ...
+    @property
+    def st_birthtime_ns(self) -> int | None: ...
+    @property
+    def st_attributes(self) -> int: ...
+    @property
+    def st_attributes_mask(self) -> int: ...
+    @property
+    def st_mnt_id(self) -> int | None: ...
+    @property
+    def st_dio_mem_align(self) -> int | None: ...
+    @property
+    def st_dio_offset_align(self) -> int | None: ...
+    @property
+    def st_dio_read_offset_align(self) -> int | None: ...
+    @property
+    def st_subvol(self) -> int | None: ...
+    @property
+    def st_atomic_write_unit_min(self) -> int | None: ...
+    @property
+    def st_atomic_write_unit_max(self) -> int | None: ...
+    @property
+    def st_atomic_write_unit_max_opt(self) -> int | None: ...
+    @property
+    def st_atomic_write_segments_max(self) -> int | None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class SimKernel:

@@ -18,15 +18,18 @@ __all__ = [
     "FILE_INDEX_ALLOC",
     "REGISTER_FILES_SKIP",
     "AcceptFlags",
+    "AtFlags",
     "CancelFlags",
     "CloneBuffersFlags",
     "CqRingFlags",
     "CqeFlags",
     "EnterFlags",
     "EpollOp",
+    "FallocateFlags",
     "Features",
     "FixedFdFlags",
     "FsyncFlags",
+    "MadviseAdvice",
     "MemRegionFlags",
     "MemRegionType",
     "MsgRingFlags",
@@ -42,6 +45,8 @@ __all__ = [
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
+    "RenameFlags",
+    "ResolveFlags",
     "RestrictionOp",
     "RsrcFlags",
     "RwAttrFlags",
@@ -50,6 +55,8 @@ __all__ = [
     "SpliceFlags",
     "SqRingFlags",
     "SqeFlags",
+    "StatxAttributes",
+    "StatxMask",
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "UringCmdFlags",
@@ -306,7 +313,7 @@ class PollFlags(IntFlag):
     ADD_MULTI = 1 << 0  # 5.13: report every event, until cancelled
     UPDATE_EVENTS = 1 << 1  # 5.13: POLL_REMOVE changes the events instead
     UPDATE_USER_DATA = 1 << 2  # 5.13: POLL_REMOVE changes the key instead
-    ADD_LEVEL = 1 << 3  # 5.18: level-triggered; 6.18 refuses it on POLL_ADD
+    ADD_LEVEL = 1 << 3  # 6.0: level-triggered; up to 6.18 refused on POLL_ADD
 
 
 @unique
@@ -375,7 +382,7 @@ class NopFlags(IntFlag):
     FILE = 1 << 1  # 6.13: look up a file
     FIXED_FILE = 1 << 2  # 6.13: look up a registered file
     FIXED_BUFFER = 1 << 3  # 6.13: look up a registered buffer
-    TW = 1 << 4  # 6.15: complete through task work
+    TW = 1 << 4  # 6.16: complete through task work
     CQE32 = 1 << 5  # 6.18: complete with 32 bytes
 
 
@@ -414,6 +421,118 @@ class SpliceFlags(IntFlag):
     MORE = 1 << 2  # 5.7: more data follows
     GIFT = 1 << 3  # 5.7: the pages are a gift to the kernel
     FD_IN_FIXED = 1 << 31  # 5.7: the source is a registered file; io_uring only
+
+
+@unique
+class AtFlags(IntFlag):
+    """How the operations on paths find their file: which of them are taken, each says.
+
+    See openat(2), statx(2), unlinkat(2), linkat(2) (`AT_*`).
+    """
+
+    SYMLINK_NOFOLLOW = 0x100  # 5.6: the link itself, not what it names
+    REMOVEDIR = 0x200  # 5.11: remove a directory
+    SYMLINK_FOLLOW = 0x400  # 5.15: what the link names, not the link itself
+    NO_AUTOMOUNT = 0x800  # 5.6: do not mount what is mounted when used
+    EMPTY_PATH = 0x1000  # 5.6: an empty path means the directory descriptor itself
+    STATX_FORCE_SYNC = 0x2000  # 5.6: ask the server
+    STATX_DONT_SYNC = 0x4000  # 5.6: only what is cached
+
+
+@unique
+class ResolveFlags(IntFlag):
+    """What `prep_openat2` may not do to find a file. See openat2(2) (`RESOLVE_*`)."""
+
+    NO_XDEV = 0x01  # 5.6: cross a mount
+    NO_MAGICLINKS = 0x02  # 5.6: follow a link like those of /proc
+    NO_SYMLINKS = 0x04  # 5.6: follow any symbolic link
+    BENEATH = 0x08  # 5.6: leave the directory it starts from
+    IN_ROOT = 0x10  # 5.6: leave it: that directory is the root meanwhile
+    CACHED = 0x20  # 5.12: read from the disk; EAGAIN instead
+
+
+@unique
+class RenameFlags(IntFlag):
+    """How `prep_renameat` renames. See renameat2(2) (`RENAME_*`)."""
+
+    NOREPLACE = 1 << 0  # 5.11: fail if the new name exists
+    EXCHANGE = 1 << 1  # 5.11: exchange the two names
+    WHITEOUT = 1 << 2  # 5.11: leave a whiteout, for overlay file systems
+
+
+@unique
+class StatxMask(IntFlag):
+    """What `prep_statx` asks for and `StatxResult.st_mask` says there is.
+
+    See statx(2) (`STATX_*`).
+    """
+
+    TYPE = 0x1  # 5.6: the type in st_mode
+    MODE = 0x2  # 5.6: the permissions in st_mode
+    NLINK = 0x4  # 5.6
+    UID = 0x8  # 5.6
+    GID = 0x10  # 5.6
+    ATIME = 0x20  # 5.6
+    MTIME = 0x40  # 5.6
+    CTIME = 0x80  # 5.6
+    INO = 0x100  # 5.6
+    SIZE = 0x200  # 5.6
+    BLOCKS = 0x400  # 5.6
+    BASIC_STATS = 0x7FF  # 5.6: all that stat(2) tells
+    BTIME = 0x800  # 5.6: st_birthtime
+    MNT_ID = 0x1000  # 5.8: st_mnt_id
+    DIOALIGN = 0x2000  # 6.1: st_dio_mem_align, st_dio_offset_align
+    MNT_ID_UNIQUE = 0x4000  # 6.8: st_mnt_id is a number never used again
+    SUBVOL = 0x8000  # 6.10: st_subvol
+    WRITE_ATOMIC = 0x10000  # 6.11: st_atomic_write_*
+    DIO_READ_ALIGN = 0x20000  # 6.14: st_dio_read_offset_align
+
+
+@unique
+class StatxAttributes(IntFlag):
+    """What is special about a file: `StatxResult.st_attributes`.
+
+    See statx(2) (`STATX_ATTR_*`).
+    """
+
+    COMPRESSED = 0x4  # 5.6: compressed by the file system
+    IMMUTABLE = 0x10  # 5.6: cannot be changed
+    APPEND = 0x20  # 5.6: can only grow
+    NODUMP = 0x40  # 5.6: not to be backed up
+    ENCRYPTED = 0x800  # 5.6: encrypted by the file system
+    AUTOMOUNT = 0x1000  # 5.6: mounted when used
+    MOUNT_ROOT = 0x2000  # 5.8: the root of a mount
+    VERITY = 0x100000  # 5.6: protected by fs-verity
+    DAX = 0x200000  # 5.8: in memory that is the storage
+    WRITE_ATOMIC = 0x400000  # 6.11: takes atomic writes
+
+
+@unique
+class FallocateFlags(IntFlag):
+    """What `prep_fallocate` does to the range. See fallocate(2) (`FALLOC_FL_*`)."""
+
+    KEEP_SIZE = 0x01  # 5.6: the file does not grow
+    PUNCH_HOLE = 0x02  # 5.6: free the range; with KEEP_SIZE
+    NO_HIDE_STALE = 0x04  # 5.6: reserved
+    COLLAPSE_RANGE = 0x08  # 5.6: take the range out, what follows moves up
+    ZERO_RANGE = 0x10  # 5.6: make it zeroes
+    INSERT_RANGE = 0x20  # 5.6: what follows moves back by the range
+    UNSHARE_RANGE = 0x40  # 5.6: give shared blocks copies of their own
+    WRITE_ZEROES = 0x80  # 6.17: zeroes that are written
+
+
+@unique
+class MadviseAdvice(IntEnum):
+    """Advice of `prep_madvise` that `mmap` has no name for. See madvise(2) (`MADV_*`)."""
+
+    WIPEONFORK = 18  # 5.6: a forked child sees zeroes
+    KEEPONFORK = 19  # 5.6: it sees what the memory held
+    COLD = 20  # 5.6: not needed soon
+    PAGEOUT = 21  # 5.6: swap it out
+    POPULATE_READ = 22  # 5.14: fault it in for reading
+    POPULATE_WRITE = 23  # 5.14: fault it in for writing
+    DONTNEED_LOCKED = 24  # 5.18: drop the pages, locked ones too
+    COLLAPSE = 25  # 6.1: make huge pages of it now
 
 
 @unique

@@ -4,9 +4,13 @@
 use std::ffi::CString;
 
 use crate::ops::address::SockAddr;
+use crate::ops::attrs::XattrArgs;
 use crate::ops::net::{AcceptArgs, MsgArgs};
-use crate::sys::abi::__kernel_timespec;
-use crate::sys::os::{epoll_event, iovec};
+use crate::ops::path::HowArgs;
+use crate::ops::pipe::PipeEnds;
+use crate::ops::stat::StatxArgs;
+use crate::sys::abi::{__kernel_timespec, futex_waitv};
+use crate::sys::os::{epoll_event, iovec, siginfo_t};
 
 /// What one entry points at besides the caller's buffers. Every variant keeps its memory on the
 /// heap, so moving the `Args` does not move what the kernel sees.
@@ -19,6 +23,14 @@ pub enum Args {
     Iovecs(Vec<iovec>),
     /// A path.
     Path(CString),
+    /// Two paths.
+    Paths(Box<[CString; 2]>),
+    /// A path and how to open it.
+    How(Box<HowArgs>),
+    /// A path, and what the kernel says of its file.
+    Statx(Box<StatxArgs>),
+    /// An extended attribute: its name, its file, room for its value.
+    Xattr(Box<XattrArgs>),
     /// A time.
     Time(Box<__kernel_timespec>),
     /// A destination address.
@@ -29,14 +41,27 @@ pub enum Args {
     Msg(Box<MsgArgs>),
     /// An epoll event.
     Epoll(Box<epoll_event>),
+    /// Epoll events, written by the kernel.
+    EpollWait(Box<[epoll_event]>),
+    /// Words to wait on.
+    Futexes(Vec<futex_waitv>),
+    /// What became of a child, written by the kernel.
+    Waitid(Box<siginfo_t>),
+    /// The ends of a pipe, written by the kernel.
+    Pipe(Box<PipeEnds>),
 }
 
 impl Args {
     /// Does the kernel write to it, so that two requests must never share it?
     pub fn written_by_kernel(&self) -> bool {
         match self {
-            Args::Accept(_) => true,
+            Args::Accept(_)
+            | Args::EpollWait(_)
+            | Args::Waitid(_)
+            | Args::Pipe(_)
+            | Args::Statx(_) => true,
             Args::Msg(msg) => msg.receives(),
+            Args::Xattr(xattr) => xattr.has_room(),
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Many operations of one kind, described by columns: one submission entry per row.
 
-use crate::ops::{entry, CURRENT_POSITION};
+use crate::ops::entry;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
 
@@ -93,30 +93,46 @@ impl Rows {
         }
     }
 
-    /// The entry of one row, but for its `user_data`.
+    /// What makes the entries of the rows, but for their `user_data`.
     #[inline(always)]
-    pub fn entry(&self, row: u32) -> io_uring_sqe {
+    pub fn entries(&self) -> impl Fn(u32) -> io_uring_sqe + '_ {
+        let template = self.template();
+        move |row| self.entry(&template, row)
+    }
+
+    /// What the entries of all rows have in common.
+    fn template(&self) -> io_uring_sqe {
         let opcode = match (self.what, self.buf_index) {
-            (What::Nop, _) => {
-                return io_uring_sqe { flags: self.flags, ..entry(IORING_OP_NOP, -1) }
-            }
+            (What::Nop, _) => IORING_OP_NOP,
             (What::Read, None) => IORING_OP_READ,
             (What::Read, Some(_)) => IORING_OP_READ_FIXED,
             (What::Write, None) => IORING_OP_WRITE,
             (What::Write, Some(_)) => IORING_OP_WRITE_FIXED,
         };
+        io_uring_sqe {
+            flags: self.flags,
+            buf_index: self.buf_index.unwrap_or(0),
+            ..entry(opcode, -1)
+        }
+    }
+
+    #[inline(always)]
+    fn entry(&self, template: &io_uring_sqe, row: u32) -> io_uring_sqe {
+        if self.what == What::Nop {
+            return *template;
+        }
         let addr = match &self.place {
             Place::Pieces { base, stride } => base + stride * u64::from(row),
             Place::Each(addresses) => addresses[row as usize],
         };
         let offset = self.offsets.at(row);
         io_uring_sqe {
-            flags: self.flags,
             addr,
             len: self.lengths.at(row),
-            off: if offset < 0 { CURRENT_POSITION } else { offset as u64 },
-            buf_index: self.buf_index.unwrap_or(0),
-            ..entry(opcode, self.fds.at(row))
+            // A negative one can only be -1, and its bits are those of CURRENT_POSITION.
+            off: offset as u64,
+            fd: self.fds.at(row),
+            ..*template
         }
     }
 

@@ -15,6 +15,17 @@ pub fn by_fd(fd: i32, all: bool) -> io_uring_sqe {
     io_uring_sqe { op_flags: IORING_ASYNC_CANCEL_FD | all, ..entry(IORING_OP_ASYNC_CANCEL, fd) }
 }
 
+/// Cancel a request of operation `opcode`, or all of them; on `fd` only, if given.
+pub fn by_op(opcode: u8, fd: Option<i32>, all: bool) -> io_uring_sqe {
+    let all = if all { IORING_ASYNC_CANCEL_ALL } else { 0 };
+    let on_file = if fd.is_some() { IORING_ASYNC_CANCEL_FD } else { 0 };
+    io_uring_sqe {
+        len: u32::from(opcode),
+        op_flags: IORING_ASYNC_CANCEL_OP | on_file | all,
+        ..entry(IORING_OP_ASYNC_CANCEL, fd.unwrap_or(-1))
+    }
+}
+
 /// Cancel everything that can be cancelled.
 pub fn everything() -> io_uring_sqe {
     io_uring_sqe {

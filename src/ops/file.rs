@@ -33,6 +33,33 @@ pub fn nop() -> io_uring_sqe {
     entry(IORING_OP_NOP, -1)
 }
 
+/// What a NOP is to pretend, beside nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NopOptions {
+    /// IORING_NOP_* flags.
+    pub flags: u32,
+    /// The result, with IORING_NOP_INJECT_RESULT.
+    pub result: i32,
+    /// The file to look up, with IORING_NOP_FILE.
+    pub fd: i32,
+    /// The registered buffer to look up, with IORING_NOP_FIXED_BUFFER.
+    pub buf_index: u16,
+    /// The other half of a completion of 32 bytes, with IORING_NOP_CQE32.
+    pub extra: [u64; 2],
+}
+
+/// An operation that does nothing, in the ways that the kernel's own tests need.
+pub fn nop_with(options: NopOptions) -> io_uring_sqe {
+    io_uring_sqe {
+        op_flags: options.flags,
+        len: options.result as u32,
+        buf_index: options.buf_index,
+        off: options.extra[0],
+        addr: options.extra[1],
+        ..entry(IORING_OP_NOP, options.fd)
+    }
+}
+
 /// Read into one buffer.
 #[inline(always)]
 pub fn read(fd: i32, addr: u64, len: u32, offset: u64, options: RwOptions) -> io_uring_sqe {
@@ -89,6 +116,30 @@ pub fn writev(
     options: RwOptions,
 ) -> (io_uring_sqe, Args) {
     vectored(IORING_OP_WRITEV, fd, buffers, offset, options)
+}
+
+/// Read into parts of registered buffer `index`.
+pub fn readv_fixed(
+    fd: i32,
+    parts: Vec<iovec>,
+    offset: u64,
+    index: u16,
+    options: RwOptions,
+) -> (io_uring_sqe, Args) {
+    let (sqe, args) = vectored(IORING_OP_READV_FIXED, fd, parts, offset, options);
+    (io_uring_sqe { buf_index: index, ..sqe }, args)
+}
+
+/// Write from parts of registered buffer `index`.
+pub fn writev_fixed(
+    fd: i32,
+    parts: Vec<iovec>,
+    offset: u64,
+    index: u16,
+    options: RwOptions,
+) -> (io_uring_sqe, Args) {
+    let (sqe, args) = vectored(IORING_OP_WRITEV_FIXED, fd, parts, offset, options);
+    (io_uring_sqe { buf_index: index, ..sqe }, args)
 }
 
 fn vectored(

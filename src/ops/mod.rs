@@ -6,14 +6,22 @@
 
 pub mod address;
 pub mod args;
+pub mod attrs;
 pub mod batch;
 pub mod cancel;
 pub mod cmsg;
 pub mod file;
+pub mod futex;
+pub mod message;
 pub mod net;
 pub mod path;
+pub mod pipe;
 pub mod poll;
+pub mod space;
+pub mod splice;
+pub mod stat;
 pub mod timeout;
+pub mod waitid;
 
 use crate::sys::abi::io_uring_sqe;
 

@@ -15,13 +15,9 @@ fn events32(events: u32) -> u32 {
     }
 }
 
-/// Complete when `fd` is ready for one of `events`; with `multishot` each time anew.
-pub fn add(fd: i32, events: u32, multishot: bool) -> io_uring_sqe {
-    io_uring_sqe {
-        len: if multishot { IORING_POLL_ADD_MULTI } else { 0 },
-        op_flags: events32(events),
-        ..entry(IORING_OP_POLL_ADD, fd)
-    }
+/// Complete when `fd` is ready for one of `events`; `flags` are IORING_POLL_ADD_*.
+pub fn add(fd: i32, events: u32, flags: u32) -> io_uring_sqe {
+    io_uring_sqe { len: flags, op_flags: events32(events), ..entry(IORING_OP_POLL_ADD, fd) }
 }
 
 /// End the poll request that has `key`.
@@ -38,6 +34,17 @@ pub fn update(key: u64, events: u32) -> io_uring_sqe {
         op_flags: events32(events),
         ..entry(IORING_OP_POLL_REMOVE, -1)
     }
+}
+
+/// epoll_wait(2): until the set `epfd` has events, at most `max` of them.
+pub fn epoll_wait(epfd: i32, max: u32) -> (io_uring_sqe, Args) {
+    let events = vec![epoll_event { events: 0, u64: 0 }; max as usize].into_boxed_slice();
+    let sqe = io_uring_sqe {
+        addr: events.as_ptr() as u64,
+        len: max,
+        ..entry(IORING_OP_EPOLL_WAIT, epfd)
+    };
+    (sqe, Args::EpollWait(events))
 }
 
 /// epoll_ctl(2): add, modify or delete `fd` in the set `epfd`.

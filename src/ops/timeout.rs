@@ -23,7 +23,8 @@ impl Time {
     }
 }
 
-/// Complete when the time has come, or after `count` other completions (0: only by time).
+/// Complete when the time has come, or after `count` other completions (0: only by time). With
+/// IORING_TIMEOUT_MULTISHOT among the flags, complete each time anew, `count` times (0: for ever).
 pub fn timeout(time: Time, count: u32) -> (io_uring_sqe, Args) {
     let ts = time.boxed();
     let sqe = io_uring_sqe {

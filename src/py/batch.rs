@@ -73,8 +73,8 @@ impl Run<'_> {
         state.stash_events();
         let end = self.rows.count.min(self.next.saturating_add(STRIDE));
         let rows = self.rows;
-        self.next =
-            state.core.stage_batch(self.id, self.next..end, self.depth, |row| rows.entry(row))?;
+        let entry = rows.entries();
+        self.next = state.core.stage_batch(self.id, self.next..end, self.depth, entry)?;
         let in_flight = state.core.batches().in_flight_of(self.id);
         if self.next == rows.count && in_flight == 0 {
             return Ok(None);
@@ -192,7 +192,7 @@ impl PyRing {
         loop {
             let staged = {
                 let mut state = self.hold(py)?;
-                state.core.stage_batch(id, next..rows.count, u32::MAX, |row| rows.entry(row))
+                state.core.stage_batch(id, next..rows.count, u32::MAX, rows.entries())
             };
             let before = next;
             next = staged.map_err(|error| self.error(py, &error))?;

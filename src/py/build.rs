@@ -1,5 +1,11 @@
 //! From the arguments of a builder to a submission entry, with everything it needs kept.
 
+pub(crate) mod attrs;
+pub(crate) mod paths;
+pub(crate) mod space;
+pub(crate) mod splice;
+pub(crate) mod stat;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -13,6 +19,7 @@ use crate::py::request::{self, RequestKey};
 use crate::py::{address, convert, pool};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
+use crate::sys::opcode;
 use crate::sys::os::{AT_FDCWD, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, O_CLOEXEC};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
@@ -78,6 +85,28 @@ pub(crate) fn rw_fixed(
         Access::Destination => file::read_fixed(fd, memory.addr, len, offset, index, options),
         Access::Source => file::write_fixed(fd, memory.addr, len, offset, index, options),
     })
+}
+
+/// Parts of a registered buffer.
+pub(crate) fn rwv_fixed(
+    keep: &mut Keep,
+    access: Access,
+    file: Any<'_, '_>,
+    buf: Any<'_, '_>,
+    parts: Any<'_, '_>,
+    offset: i64,
+    options: RwOptions,
+) -> PyResult<io_uring_sqe> {
+    let fd = convert::file(keep, file)?;
+    let offset = convert::offset(offset)?;
+    let (memory, index) = pool::fixed_memory(keep, buf, 0)?;
+    let vectors = convert::parts(memory, parts)?;
+    let (sqe, args) = match access {
+        Access::Destination => file::readv_fixed(fd, vectors, offset, index, options),
+        Access::Source => file::writev_fixed(fd, vectors, offset, index, options),
+    };
+    keep.keep_args(args);
+    Ok(sqe)
 }
 
 /// The range of a file: where, and how many bytes (0: to its end).
@@ -239,8 +268,27 @@ pub(crate) fn poll_add(
     file: Any<'_, '_>,
     events: u32,
     multishot: bool,
+    level: bool,
 ) -> PyResult<io_uring_sqe> {
-    Ok(poll::add(convert::file(keep, file)?, events, multishot))
+    let multishot = if multishot { IORING_POLL_ADD_MULTI } else { 0 };
+    let level = if level { IORING_POLL_ADD_LEVEL } else { 0 };
+    Ok(poll::add(convert::file(keep, file)?, events, multishot | level))
+}
+
+/// As much memory for events as anybody can use at once.
+const EVENTS_MAX: i64 = 1 << 16;
+
+pub(crate) fn epoll_wait(
+    keep: &mut Keep,
+    epfd: Any<'_, '_>,
+    maxevents: i64,
+) -> PyResult<io_uring_sqe> {
+    if !(1..=EVENTS_MAX).contains(&maxevents) {
+        return Err(PyValueError::new_err(format!("maxevents must be 1 to {EVENTS_MAX}")));
+    }
+    let (sqe, args) = poll::epoll_wait(convert::file(keep, epfd)?, maxevents as u32);
+    keep.keep_args(args);
+    Ok(sqe)
 }
 
 /// The request that another one is to act on; only one of the same ring will do.
@@ -262,7 +310,16 @@ pub(crate) fn poll_update(
     Ok(poll::update(target(keep, request)?.key, events))
 }
 
-pub(crate) fn timeout_(keep: &mut Keep, time: timeout::Time, count: i64) -> PyResult<io_uring_sqe> {
+pub(crate) fn timeout_(
+    keep: &mut Keep,
+    mut time: timeout::Time,
+    count: i64,
+    multishot: bool,
+) -> PyResult<io_uring_sqe> {
+    if multishot && time.flags & IORING_TIMEOUT_ABS != 0 {
+        return Err(PyValueError::new_err("a multishot timeout cannot be absolute"));
+    }
+    time.flags |= if multishot { IORING_TIMEOUT_MULTISHOT } else { 0 };
     let count =
         u32::try_from(count).map_err(|_| PyValueError::new_err("count must be 0 to 2**32 - 1"))?;
     let (sqe, args) = timeout::timeout(time, count);
@@ -298,6 +355,27 @@ pub(crate) fn cancel_request(keep: &mut Keep, request: Any<'_, '_>) -> PyResult<
 
 pub(crate) fn cancel_fd(keep: &mut Keep, file: Any<'_, '_>, all: bool) -> PyResult<io_uring_sqe> {
     Ok(cancel::by_fd(convert::file(keep, file)?, all))
+}
+
+/// The operation with this name or number.
+fn opcode_of(op: Any<'_, '_>) -> PyResult<u8> {
+    if let Ok(name) = op.extract::<String>() {
+        let info = opcode::by_name(&name);
+        let info = info.ok_or_else(|| PyValueError::new_err(format!("no operation {name:?}")))?;
+        return Ok(info.number);
+    }
+    op.extract()
+}
+
+pub(crate) fn cancel_op(
+    keep: &mut Keep,
+    op: Any<'_, '_>,
+    file: Option<Any<'_, '_>>,
+    all: bool,
+) -> PyResult<io_uring_sqe> {
+    let op = opcode_of(op)?;
+    let fd = file.map(|file| convert::file(keep, file)).transpose()?;
+    Ok(cancel::by_op(op, fd, all))
 }
 
 pub(crate) fn epoll_ctl(

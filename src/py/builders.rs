@@ -5,7 +5,6 @@
 
 use pyo3::prelude::*;
 
-use crate::ops::file;
 use crate::ops::file::RwOptions;
 use crate::py::pool::{self, PyBufferPool};
 use crate::py::ring::PyRing;
@@ -79,11 +78,19 @@ macro_rules! builders {
 }
 
 // Below the macro, which is known from there on.
+mod attrs;
 mod cancel;
 mod files;
+mod futex;
+mod message;
 mod net;
+mod nop;
 mod path;
 mod poll;
+mod process;
+mod space;
+mod splice;
+mod stat;
 mod time;
 
 #[pymethods]
@@ -124,37 +131,5 @@ impl PyRing {
     /// Undo register_eventfd.
     fn unregister_eventfd(&self, py: Python<'_>) -> PyResult<()> {
         self.set_eventfd(py, None, false)
-    }
-
-    /// Do nothing.
-    ///
-    /// Kernel: 5.1.
-    /// Memory: none.
-    /// Result: 0.
-    /// Source: io_uring_prep_nop(3).
-    #[pyo3(signature = (user_data = None, *, flags = 0, personality = 0))]
-    fn prep_nop(
-        &self,
-        py: Python<'_>,
-        user_data: Option<&Bound<'_, PyAny>>,
-        flags: u32,
-        personality: u16,
-    ) -> PyResult<Py<PyAny>> {
-        self.prep(py, common(user_data, flags, personality)?, |_| Ok(file::nop()))
-    }
-}
-
-#[pymethods]
-impl PySqe {
-    /// Do nothing. See `Ring.prep_nop`.
-    #[staticmethod]
-    #[pyo3(signature = (user_data = None, *, flags = 0, personality = 0))]
-    fn nop(
-        py: Python<'_>,
-        user_data: Option<&Bound<'_, PyAny>>,
-        flags: u32,
-        personality: u16,
-    ) -> PyResult<PySqe> {
-        PySqe::build(py, common(user_data, flags, personality)?, |_| Ok(file::nop()))
     }
 }

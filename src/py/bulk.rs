@@ -229,8 +229,8 @@ impl PyRing {
     /// Take completions of batches, 16 bytes each: u64 tag, i32 res, u32 flags.
     ///
     /// Args:
-    ///     records: writable buffer for whole records, such as
-    ///         `numpy.empty(128, uring_rs.cqe_dtype())` or a bytearray.
+    ///     records: writable buffer for whole records: a `CqeArray`, an array like
+    ///         `numpy.empty(128, uring_rs.cqe_dtype())`, or a bytearray.
     ///
     /// Returns: how many records were written, without waiting. Completions of single requests
     ///     are not among them: iterate for those.

@@ -253,6 +253,7 @@ impl PyRing {
 
     /// What the ring's destruction does. Runs on any thread, maybe inside a collection.
     fn let_die(&self, py: Python<'_>) {
+        registry::forget(self.id);
         if !self.cell.same_process() {
             self.forget_in_child();
             return;
@@ -459,7 +460,7 @@ fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<
     let kernel = state.core.kernel().clone();
     while let Some(event) = state.next_event() {
         let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
-        if event.res >= 0 && opcode::info(op).is_some_and(|info| info.makes_fd()) {
+        if event.res >= 0 && opcode::info(op).is_some_and(|info| info.returns_fd()) {
             // SAFETY: a descriptor that nobody was or will be told of (I10).
             unsafe { kernel.close(event.res) };
         }
@@ -467,6 +468,7 @@ fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<
             back.push(event.index);
         }
     }
+    state.take_messages();
     state.core.reaped();
     drop(state);
     for index in back.drain(..) {

@@ -11,8 +11,9 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyString};
 
 use crate::ops::timeout::Time;
 use crate::ops::CURRENT_POSITION;
-use crate::py::keep::{Keep, Memory};
+use crate::py::keep::{Keep, Memory, IOV_MAX};
 use crate::sys::consts::*;
+use crate::sys::os::{c_void, iovec, AT_FDCWD};
 
 /// A descriptor: an int, or an object with `fileno()`, which is then held while in flight so that
 /// it cannot be collected and its number reused.
@@ -23,6 +24,30 @@ pub(crate) fn file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> 
         keep.hold_object(object);
     }
     Ok(fd)
+}
+
+/// The descriptor of one more file of the same request.
+pub(crate) fn another_file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let fd = file_number(object)?;
+    if !object.is_exact_instance_of::<PyInt>() {
+        keep.hold_another(object);
+    }
+    Ok(fd)
+}
+
+/// The directory that a relative path starts from: the current one unless given.
+pub(crate) fn folder(keep: &mut Keep, dir_fd: Option<&Bound<'_, PyAny>>) -> PyResult<i32> {
+    dir_fd.map_or(Ok(AT_FDCWD), |dir| another_file(keep, dir))
+}
+
+/// Flags of an operation: none but those it has in Linux 6.18.
+pub(crate) fn known_flags<T: Copy + Into<u64>>(what: &str, flags: T, known: T) -> PyResult<T> {
+    match flags.into() & !known.into() {
+        0 => Ok(flags),
+        unknown => {
+            Err(PyValueError::new_err(format!("{what} does not take the bits {unknown:#x}")))
+        }
+    }
 }
 
 /// The number of a descriptor.
@@ -57,6 +82,33 @@ pub(crate) fn length(memory: Memory, nbytes: Option<i64>) -> PyResult<u32> {
         Some(n) => return Err(bad_length(n, memory.len)),
     };
     u32::try_from(len).map_err(|_| too_long(len))
+}
+
+/// Parts of `memory`, given as (start, nbytes) pairs.
+pub(crate) fn parts(memory: Memory, parts: &Bound<'_, PyAny>) -> PyResult<Vec<iovec>> {
+    let mut vectors = Vec::new();
+    for part in parts.try_iter()? {
+        let (start, nbytes): (i64, i64) = part?.extract()?;
+        let fits = start >= 0 && nbytes >= 0;
+        let end = start.checked_add(nbytes).filter(|&end| fits && end as u64 <= memory.len as u64);
+        if end.is_none() {
+            return Err(PyValueError::new_err(format!(
+                "a part is (start, nbytes) within the {} bytes of the buffer, not {:?}",
+                memory.len,
+                (start, nbytes)
+            )));
+        }
+        if vectors.len() == IOV_MAX {
+            return Err(PyValueError::new_err(format!("more than {IOV_MAX} parts")));
+        }
+        // The kernel finds no memory for nothing, and would fail (measured).
+        if nbytes == 0 {
+            continue;
+        }
+        let start = (memory.addr + start as u64) as *mut c_void;
+        vectors.push(iovec { iov_base: start, iov_len: nbytes as usize });
+    }
+    Ok(vectors)
 }
 
 #[cold]

@@ -20,8 +20,9 @@ use crate::ops::file::{self, RwOptions};
 use crate::py::keep::Access;
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
-use crate::py::submit::{Common, Want};
+use crate::py::submit::{owned_token, Common, Want};
 use crate::py::{build, convert};
+use crate::sys::abi::io_uring_sqe;
 
 type Object = *mut ffi::PyObject;
 
@@ -234,7 +235,13 @@ unsafe extern "C" fn prep_nop(
             let [user_data, sqe_flags] = call.sort([Some(USER_DATA), Some(FLAGS)], 1)?;
             let user_data = optional(py, &user_data);
             let flags = flags(sqe_flags)?;
-            Some(ring.prep(py, common(user_data, flags), |_| Ok(file::nop())))
+            let sqe = io_uring_sqe { flags, ..file::nop() };
+            let staged =
+                ring.stage_at_once(py, sqe, |keep| keep.set_token(owned_token(py, user_data)));
+            match staged.transpose() {
+                Some(staged) => Some(staged),
+                None => Some(ring.prep(py, common(user_data, flags), |_| Ok(file::nop()))),
+            }
         })
     }
 }

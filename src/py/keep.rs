@@ -40,6 +40,8 @@ struct More {
     /// Boxed one by one: an export must not move when the list grows (I1).
     #[allow(clippy::vec_box)]
     views: Vec<Box<ffi::Py_buffer>>,
+    /// Objects held beside the first.
+    others: Vec<Py<PyAny>>,
 }
 
 // SAFETY: null pointers, None (a null box), no view: all-zero bytes are the empty value (I1).
@@ -188,6 +190,15 @@ impl Keep {
         self.hold = object.clone().into_ptr();
     }
 
+    /// Hold one more object: an operation on two files or directories has two.
+    pub(crate) fn hold_another(&mut self, object: &Bound<'_, PyAny>) {
+        if self.hold.is_null() {
+            self.hold_object(object);
+        } else {
+            self.more().others.push(object.clone().unbind());
+        }
+    }
+
     /// Hold a registered buffer as long as the request is in flight.
     pub(crate) fn hold_fixed(&mut self, buffer: &Bound<'_, PyAny>) {
         debug_assert!(self.fixed.is_null());
@@ -299,7 +310,7 @@ impl Drop for Owner {
 }
 
 /// UIO_MAXIOV.
-const IOV_MAX: usize = 1024;
+pub(crate) const IOV_MAX: usize = 1024;
 
 // SAFETY: raw references that are only touched with the interpreter attached (I6).
 unsafe impl Send for Keep {}

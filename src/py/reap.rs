@@ -74,6 +74,7 @@ impl PyRing {
                     return if ended { self.let_owners_go(py) } else { Ok(()) };
                 }
                 let stopped_at = take_plain(&mut state);
+                state.take_messages();
                 state.core.reaped();
                 (stopped_at, state.core.batches().has_ended())
             };
@@ -97,6 +98,7 @@ impl PyRing {
                 let Some(item) = take_one(&mut state) else { break };
                 batch.push(item);
             }
+            state.take_messages();
             state.core.reaped();
         }
         batch.iter_mut().for_each(|item| self.let_go(py, item));

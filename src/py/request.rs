@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::freelist::Freelist;
+use super::live;
 use super::rawtype::{build, doc_slot, enter, getter, op_name, op_text, slot, text};
 use super::rawtype::{Table, GETTERS_END};
 
@@ -39,15 +40,21 @@ static FREE: Freelist<256> = Freelist::new();
 const DOC: &std::ffi::CStr = c"Names one request of one ring.
 
 Every `prep_*` method returns one. Hand it to `prep_cancel`, `prep_poll_update`,
-`prep_timeout_remove` and their kin, or ask `Ring.is_live(request)`.
+`prep_timeout_remove` and their kin; `live` says whether it goes on.
 
 It keeps nothing alive and may be dropped or kept at will: a request that has
 ended is merely stale, its number is not given to another one. Two are equal,
 and hash alike, when they name the same request of the same ring. Requests
 come from rings only; the type cannot be called or subclassed.";
 
-static GETTERS: Table<[ffi::PyGetSetDef; 3]> = Table([
+static GETTERS: Table<[ffi::PyGetSetDef; 4]> = Table([
     getter(c"op", get_op, c"The name of the operation, such as 'READ'."),
+    getter(
+        c"live",
+        get_live,
+        c"Whether it is still staged or with the kernel: for a multishot request, whether it goes\n\
+        on. To be asked where its ring may be used.",
+    ),
     getter(c"key", get_key, c"The number that the kernel knows the request by."),
     GETTERS_END,
 ]);
@@ -89,6 +96,13 @@ pub(crate) fn new_raw(py: Python<'_>, key: u64, ring_id: u32, op: u8) -> *mut ff
         unsafe { (*object.cast::<RequestObject>()).what = RequestKey { key, ring_id, op } };
     }
     object
+}
+
+/// Give a `Request` that nobody has seen yet its key.
+#[inline(always)]
+pub(crate) fn name(request: &Py<PyAny>, key: u64) {
+    // SAFETY: made by `new`, so a `RequestObject`, and not yet handed out: nobody reads it.
+    unsafe { (*request.as_ptr().cast::<RequestObject>()).what.key = key };
 }
 
 /// An instance from the allocator, its fields unset; NULL with an exception set on failure.
@@ -158,6 +172,17 @@ unsafe extern "C" fn get_op(object: *mut ffi::PyObject, _: *mut c_void) -> *mut 
 unsafe extern "C" fn get_key(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this attached, with one of our instances.
     unsafe { ffi::PyLong_FromUnsignedLongLong(what(object).key) }
+}
+
+unsafe extern "C" fn get_live(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances.
+    unsafe {
+        let what = what(object);
+        enter(|py| {
+            let live = live::ask_ring(py, what)?;
+            Ok(pyo3::types::PyBool::new(py, live).to_owned().into_any().unbind())
+        })
+    }
 }
 
 unsafe extern "C" fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {

@@ -1,14 +1,20 @@
 //! What an operation brought back beside its result.
 
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::ops::address::SockAddr;
 use crate::ops::args::Args;
+use crate::ops::pipe::PipeEnds;
+use crate::ops::waitid::{self, Child};
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
+use crate::py::statx::PyStatxResult;
 use crate::ring::kernel::Kernel;
+use crate::sys::abi::statx as Statx;
 use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
 
 /// What the kernel wrote into memory of ours, copied out of the slot.
@@ -17,6 +23,22 @@ pub(crate) enum Results {
     Peer(SockAddr),
     /// What came with a message.
     Message(Message),
+    /// What became of a child process.
+    Child(Child),
+    /// A new pipe, until somebody asks for it.
+    Pipe(Mutex<Pipe>),
+    /// Events of an epoll set: data, and what is ready.
+    Events(Vec<(u64, u32)>),
+    /// What is known of a file.
+    Stat(Box<Statx>),
+    /// The bytes asked for.
+    Bytes(Vec<u8>),
+}
+
+/// A pipe that nobody has asked for is closed with its completion (I10).
+pub(crate) enum Pipe {
+    Ours(PipeEnds),
+    Theirs([i32; 2]),
 }
 
 pub(crate) struct Message {
@@ -28,7 +50,7 @@ pub(crate) struct Message {
 impl Results {
     /// What the kernel wrote into `args` for a request that ended with `res`. Only for finished
     /// requests (I2).
-    pub(crate) fn of(args: &Args, _res: i32) -> Option<Box<Self>> {
+    pub(crate) fn of(args: &Args, res: i32) -> Option<Box<Self>> {
         let results = match args {
             Args::Accept(accept) => {
                 let mut peer = accept.peer;
@@ -40,6 +62,14 @@ impl Results {
                 ancillary: msg.ancillary(),
                 flags: msg.flags(),
             }),
+            Args::Waitid(info) if res == 0 => Results::Child(waitid::child(info)?),
+            Args::Pipe(ends) if res == 0 => Results::Pipe(Mutex::new(Pipe::Ours(ends.take()?))),
+            // No more than there is room for, whatever the kernel says.
+            Args::EpollWait(events) if res >= 0 => Results::Events(
+                events.iter().take(res as usize).map(|event| (event.u64, event.events)).collect(),
+            ),
+            Args::Statx(statx) if res >= 0 => Results::Stat(Box::new(*statx.answer())),
+            Args::Xattr(xattr) => Results::Bytes(xattr.value(res)?.to_vec()),
             _ => return None,
         };
         Some(Box::new(results))
@@ -47,9 +77,9 @@ impl Results {
 
     /// Nobody will look at it: close what came with it (I10).
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
-        match self {
-            Results::Message(message) => message.close_received(kernel),
-            Results::Peer(_) => {}
+        // A pipe nobody asked for is closed when dropped.
+        if let Results::Message(message) = self {
+            message.close_received(kernel);
         }
     }
 }
@@ -71,10 +101,34 @@ impl Message {
     }
 }
 
+/// What os.waitid gives.
+fn child_to_python(py: Python<'_>, child: &Child) -> PyResult<Py<PyAny>> {
+    let Child { pid, uid, signo, status, code } = *child;
+    let class = py.import("os")?.getattr("waitid_result")?;
+    Ok(class.call1(((pid, uid, signo, status, code),))?.unbind())
+}
+
+/// The ends of a pipe as (read, write): from now on whoever asked is to close them.
+fn claim(pipe: &Mutex<Pipe>) -> (i32, i32) {
+    let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Pipe::Ours(ends) = &mut *pipe {
+        *pipe = Pipe::Theirs(std::mem::take(ends).into_numbers());
+    }
+    match *pipe {
+        Pipe::Theirs([read, write]) => (read, write),
+        Pipe::Ours(_) => (-1, -1),
+    }
+}
+
 impl CompletionExtra for Results {
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
+            Results::Child(child) => child_to_python(py, child),
+            Results::Pipe(pipe) => Ok(claim(pipe).into_pyobject(py)?.into_any().unbind()),
+            Results::Events(events) => Ok(PyList::new(py, events)?.into_any().unbind()),
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::Stat(answer) => Ok(Py::new(py, PyStatxResult::from(**answer))?.into_any()),
+            Results::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any().unbind()),
         }
     }
 
@@ -82,6 +136,7 @@ impl CompletionExtra for Results {
         match self {
             Results::Peer(address) => address::to_python(py, address),
             Results::Message(message) => address::to_python(py, &message.sender),
+            _ => Ok(py.None()),
         }
     }
 
@@ -98,7 +153,7 @@ impl CompletionExtra for Results {
     fn msg_flags(&self) -> i32 {
         match self {
             Results::Message(message) => message.flags,
-            Results::Peer(_) => 0,
+            _ => 0,
         }
     }
 }

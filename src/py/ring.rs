@@ -16,7 +16,7 @@ use crate::py::sqe::PySqe;
 use crate::py::state::State;
 use crate::py::submit::Want;
 use crate::py::wake::Wake;
-use crate::py::{errors, gc, registry, request, trace, Core};
+use crate::py::{errors, gc, live, registry, request, trace, Core};
 use crate::ring::access::{Hold, RingCell};
 use crate::ring::kernel::Linux;
 use crate::ring::params::{register_error, Config};
@@ -169,14 +169,15 @@ impl PyRing {
         let params = *core.params();
         let fd = core.fd();
         let cell = RingCell::in_arc(State::new(core), shared);
-        registry::remember(&cell);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        registry::remember(id, &cell);
         if let Some(callback) = &trace {
             trace::life(py, callback, "open", fd);
         }
         Ok(PyRing {
             cell,
             kernel,
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
             full_raises,
             sqpoll: params.flags & IORING_SETUP_SQPOLL != 0,
             trace,
@@ -320,9 +321,8 @@ impl PyRing {
     #[pyo3(signature = (request, /))]
     fn is_live(&self, py: Python<'_>, request: &Bound<'_, PyAny>) -> PyResult<bool> {
         let key = request::extract(request)?;
-        let state = self.hold(py)?;
-        let live = state.core.slots().and_then(|slots| slots.lookup(key.key));
-        Ok(key.ring_id == self.id && live.is_some())
+        let live = live::is_live(&self.hold(py)?.core, key.key);
+        Ok(key.ring_id == self.id && live)
     }
 
     /// Whether the kernel has an operation, given by name ("READ") or number.

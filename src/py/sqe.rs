@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
@@ -12,6 +13,7 @@ use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
 use crate::py::keep::Keep;
+use crate::py::request::RequestKey;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
 use crate::py::submit::{another_ring, owned_token, Common};
@@ -35,8 +37,12 @@ pub(crate) struct PySqe {
     ring_id: u32,
     /// The kernel writes into `keep`.
     written: bool,
+    /// `keep` is empty, so that requests in flight need nothing of this.
+    bare: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
     writing: AtomicU32,
+    /// What `Ring.rearm` staged of it last: it may be under way still.
+    armed: Mutex<Option<RequestKey>>,
 }
 
 // SAFETY: `keep` is changed only by the push that has set `writing`, before its request is staged,
@@ -66,13 +72,25 @@ impl PySqe {
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();
         Ok(PySqe {
             ring_id: keep.ring_id,
+            bare: keep.is_bare(),
             written: keep.args().is_some_and(Args::written_by_kernel),
             keep: cell,
             entry: Box::new(entry),
             user_data,
             flags: common.flags,
             writing: AtomicU32::new(0),
+            armed: Mutex::new(None),
         })
+    }
+
+    /// What `Ring.rearm` staged of it last.
+    pub(crate) fn armed(&self) -> Option<RequestKey> {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remember what `Ring.rearm` staged.
+    pub(crate) fn set_armed(&self, request: RequestKey) {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
     }
 
     /// Be the one push that the kernel writes into `keep` for.
@@ -161,6 +179,18 @@ impl PyRing {
         }
         if prepared.written {
             prepared.claim()?;
+        } else {
+            let token = || prepared.user_data.clone_ref(py).into_ptr();
+            let staged = self.stage_at_once(py, *prepared.entry, |keep| {
+                keep.set_token(token());
+                if !prepared.bare {
+                    keep.hold_object(sqe.as_any());
+                    keep.pushed = true;
+                }
+            })?;
+            if let Some(request) = staged {
+                return Ok(request);
+            }
         }
         let (index, key) = match self.reserve(py) {
             Ok(slot) => slot,

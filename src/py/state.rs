@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::ops::message;
 use crate::py::completion::{self, CompletionExtra};
 use crate::py::keep::Keep;
 use crate::py::kernel::AnyKernel;
@@ -14,12 +15,13 @@ use crate::py::Core;
 use crate::ring::access::Owned;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
-use crate::ring::Event;
+use crate::ring::{Event, Message};
+use crate::sys::consts::IORING_OP_MSG_RING;
 use crate::sys::opcode;
 
 /// A completion taken off the ring and not yet handed out.
 pub(crate) struct Ready {
-    /// The caller's user_data; an owned reference.
+    /// The caller's user_data; an owned reference. Null for a message: made of its key then.
     pub(crate) token: *mut ffi::PyObject,
     pub(crate) key: u64,
     pub(crate) res: i32,
@@ -47,6 +49,9 @@ impl Ready {
     #[inline(always)]
     pub(crate) fn completion(&mut self, py: Python<'_>, ring_id: u32) -> PyResult<Py<PyAny>> {
         let Ready { token, key, res, flags, op, extra } = self;
+        if token.is_null() {
+            *token = number(py, *key)?;
+        }
         let extra = || extra.take().map(|results| results as Box<dyn CompletionExtra>);
         // SAFETY: `token` is an owned reference, given up here; no lock is held (I6).
         let made = unsafe { completion::new(py, *token, *key, ring_id, *op, *res, *flags, extra) };
@@ -59,13 +64,23 @@ impl Ready {
         if let Some(results) = &self.extra {
             results.abandon(kernel);
         }
-        if self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.makes_fd()) {
+        if self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.returns_fd()) {
             // SAFETY: a descriptor that this request opened and that nobody was told of (I10).
             unsafe { kernel.close(self.res) };
         }
         // SAFETY: the owned reference of this completion, dropped once; interpreter attached.
         unsafe { ffi::Py_XDECREF(self.token) };
     }
+}
+
+/// What a message carries, as a new reference.
+#[cold]
+fn number(py: Python<'_>, key: u64) -> PyResult<*mut ffi::PyObject> {
+    let number = message::number(key).unwrap_or(key);
+    // SAFETY: attached; the result is a new reference, or null with an exception set.
+    let made = unsafe { ffi::PyLong_FromUnsignedLongLong(number) };
+    // SAFETY: as above.
+    unsafe { Bound::from_owned_ptr_or_err(py, made) }.map(Bound::into_ptr)
 }
 
 /// The guarded part of a Python ring.
@@ -112,7 +127,31 @@ impl State {
         while let Some(event) = self.core.next_event() {
             self.stash.push_back(event);
         }
+        self.take_messages();
         self.core.reaped();
+    }
+
+    /// Messages that were come across among the events: they need nothing to be let go of.
+    #[inline(always)]
+    pub(crate) fn take_messages(&mut self) {
+        if self.core.has_messages() {
+            self.show_messages();
+        }
+    }
+
+    #[cold]
+    fn show_messages(&mut self) {
+        while let Some(Message { key, res, flags }) = self.core.next_message() {
+            let token = std::ptr::null_mut();
+            self.ready.push_back(Ready {
+                token,
+                key,
+                res,
+                flags,
+                op: IORING_OP_MSG_RING,
+                extra: None,
+            });
+        }
     }
 
     /// The next event, in the order they came.

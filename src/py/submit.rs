@@ -109,6 +109,38 @@ impl PyRing {
         self.stage(py, index, key, sqe)
     }
 
+    /// Stage a request that keeps no buffers, if that takes one look at the ring: it is reserved,
+    /// filled and staged in one go. `fill` must not run Python code. None: go the long way.
+    #[inline(always)]
+    pub(crate) fn stage_at_once(
+        &self,
+        py: Python<'_>,
+        sqe: io_uring_sqe,
+        fill: impl FnOnce(&mut Keep),
+    ) -> PyResult<Option<Py<PyAny>>> {
+        if self.trace.is_some() {
+            return Ok(None);
+        }
+        // Before the ring is held: to allocate may be to run Python code (I6).
+        let request = request::new(py, 0, self.id, sqe.opcode)?;
+        let (index, staged) = {
+            let mut state = self.hold(py)?;
+            let Some(index) = state.core.reserve_to_stage() else { return Ok(None) };
+            // SAFETY: reserved by us just now; nobody else uses the payload (I1).
+            fill(unsafe { state.keep(index) });
+            let staged = state.core.stage(index, sqe);
+            state.staged_bytes += immediate_bytes(&sqe);
+            (index, staged)
+        };
+        match staged {
+            Ok(key) => {
+                request::name(&request, key);
+                Ok(Some(request))
+            }
+            Err(error) => Err(self.unreserve(py, index, self.error(py, &error))),
+        }
+    }
+
     /// Stage a filled slot, making room first where that is the ring's way.
     #[inline(always)]
     pub(crate) fn stage(
@@ -281,7 +313,11 @@ impl PyRing {
                 Entered::Took(count) => {
                     taken += if self.sqpoll { 0 } else { count };
                     let stuck = count == 0 && plan.to_submit > 0 && !self.sqpoll;
-                    if lacking == 0 && (stuck || count >= plan.to_submit || self.sqpoll) {
+                    let all = count >= plan.to_submit;
+                    if lacking == 0 && (stuck || all || self.sqpoll) {
+                        return Ok(taken);
+                    }
+                    if lacking > 0 && all && self.has_enough(py, want)? {
                         return Ok(taken);
                     }
                 }
@@ -298,6 +334,15 @@ impl PyRing {
                 return Ok(taken);
             }
         }
+    }
+
+    /// After an enter: is there, with what it brought, as much as is wanted?
+    #[inline(always)]
+    fn has_enough(&self, py: Python<'_>, want: Want) -> PyResult<bool> {
+        self.harvest(py)?;
+        let mut state = self.hold(py)?;
+        // A wake-up is for the wait that it came in, needed or not: the next round looks at it.
+        Ok(want.lacking(&mut state) == 0 && !state.core.is_woken() && state.core.sq().staged() == 0)
     }
 
     /// How long the kernel may sleep before we look again. Between our look at a shared ring and the
@@ -434,7 +479,12 @@ fn immediate_bytes(sqe: &io_uring_sqe) -> u64 {
         | IORING_OP_SEND
         | IORING_OP_RECV => u64::from(sqe.len),
         // Vectors: their sum is not looked up again for this.
-        IORING_OP_READV | IORING_OP_WRITEV | IORING_OP_SENDMSG | IORING_OP_RECVMSG => MUCH,
+        IORING_OP_READV
+        | IORING_OP_WRITEV
+        | IORING_OP_SENDMSG
+        | IORING_OP_RECVMSG
+        | IORING_OP_READV_FIXED
+        | IORING_OP_WRITEV_FIXED => MUCH,
         _ => 0,
     }
 }

@@ -75,6 +75,12 @@ impl Wake {
         *self.fd.lock().unwrap_or_else(PoisonError::into_inner) = -1;
     }
 
+    /// The ring's descriptor; None once it is closed or about to be.
+    pub(crate) fn descriptor(&self) -> Option<i32> {
+        let fd = *self.fd.lock().unwrap_or_else(PoisonError::into_inner);
+        (fd >= 0).then_some(fd)
+    }
+
     /// Wake the waiter, or the next one to wait.
     pub(crate) fn ring(&self, kernel: &AnyKernel) -> Result<(), RingError> {
         let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);

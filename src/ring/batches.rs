@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 
 use crate::ring::slots::Kind;
+use crate::sys::abi::io_uring_cqe;
 use crate::sys::consts::IORING_CQE_F_MORE;
 
 /// The most elements a batch can have.
@@ -17,6 +18,8 @@ pub const ELEMENTS_MAX: u32 = 1 << 24;
 /// The most batches of one ring at a time.
 pub const BATCHES_MAX: usize = 1 << 12;
 const GENERATION_MASK: u32 = (1 << 20) - 1;
+/// What the keys of all elements of one batch have in common.
+pub const PREFIX: u64 = !0xff_ffff00;
 
 /// One completion of a batch, as it is shown: 16 bytes, the layout of `CQE_DTYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +109,13 @@ impl Batches {
     #[inline]
     pub fn staged(&mut self, id: u16, from: u32, to: u32) {
         let batch = &mut self.batches[usize::from(id)];
-        for element in from..to {
-            batch.bits[element as usize / 64] |= 1 << (element % 64);
+        let mut element = from;
+        while element < to {
+            // Word by word: the part of this one that lies before `to`.
+            let end = to.min((element / 64 + 1) * 64);
+            let ones = u64::MAX >> (64 - (end - element));
+            batch.bits[element as usize / 64] |= ones << (element % 64);
+            element = end;
         }
         batch.in_flight += to - from;
         self.in_flight += to - from;
@@ -126,49 +134,68 @@ impl Batches {
         }
     }
 
-    fn find(&self, key: u64) -> Option<(u16, u32)> {
-        let id = ((key >> 32) & 0xfff) as u16;
-        let element = ((key >> 8) & 0xff_ffff) as u32;
-        let batch = self.batches.get(usize::from(id))?;
-        let ours = batch.generation & GENERATION_MASK == (key >> 44) as u32
-            && element < batch.count
-            && batch.bits[element as usize / 64] & (1 << (element % 64)) != 0;
-        ours.then_some((id, element))
+    /// A completion with a batch's key, and those that follow it from the same batch: `next` gives
+    /// one whose key has the same [`PREFIX`], or None. They come in runs, and so need to find their
+    /// batch but once. Returns how many of them no element in flight has the key of.
+    #[inline(always)]
+    pub fn complete(
+        &mut self,
+        mut cqe: io_uring_cqe,
+        mut next: impl FnMut(u64) -> Option<io_uring_cqe>,
+    ) -> u64 {
+        let Some((id, batch)) = find(&mut self.batches, cqe.user_data) else { return 1 };
+        let prefix = cqe.user_data & PREFIX;
+        let (mut strays, mut ended) = (0, 0);
+        loop {
+            let (element, at, bit) = place(cqe.user_data);
+            // Only elements below the batch's count ever have their bit set.
+            match batch.bits.get_mut(at) {
+                Some(word) if *word & bit != 0 => {
+                    if cqe.flags & IORING_CQE_F_MORE == 0 {
+                        *word &= !bit;
+                        ended += 1;
+                    }
+                    match batch.sink {
+                        Sink::Queue(tag) => {
+                            let tag = tag.wrapping_add(u64::from(element));
+                            self.done.push_back(BatchCqe { tag, res: cqe.res, flags: cqe.flags });
+                        }
+                        // SAFETY: `element` is below the batch's count, for which the array has
+                        // room, and the batch's owner keeps it until the batch has ended (I2).
+                        Sink::Array(results) => unsafe {
+                            results.add(element as usize).write_unaligned(cqe.res);
+                        },
+                    }
+                }
+                _ => strays += 1,
+            }
+            match next(prefix) {
+                Some(following) => cqe = following,
+                None => break,
+            }
+        }
+        self.ended(id, ended);
+        strays
     }
 
-    fn take(&mut self, id: u16, element: u32) {
+    /// `count` elements of a batch have ended.
+    #[inline(always)]
+    fn ended(&mut self, id: u16, count: u32) {
         let batch = &mut self.batches[usize::from(id)];
-        batch.bits[element as usize / 64] &= !(1 << (element % 64));
-        batch.in_flight -= 1;
-        self.in_flight -= 1;
-        if batch.in_flight == 0 && !batch.staging {
+        batch.in_flight -= count;
+        self.in_flight -= count;
+        if count > 0 && batch.in_flight == 0 && !batch.staging {
             self.ended.push(id);
         }
     }
 
-    /// A completion with a batch's key. False if no element in flight has it.
-    #[inline]
-    pub fn complete(&mut self, key: u64, res: i32, flags: u32) -> bool {
-        let Some((id, element)) = self.find(key) else { return false };
-        match self.batches[usize::from(id)].sink {
-            Sink::Queue(tag) => {
-                let tag = tag.wrapping_add(u64::from(element));
-                self.done.push_back(BatchCqe { tag, res, flags });
-            }
-            // SAFETY: `element` is below the batch's count, for which the array has room, and the
-            // batch's owner keeps it until the batch has ended (I2).
-            Sink::Array(results) => unsafe { results.add(element as usize).write_unaligned(res) },
-        }
-        if flags & IORING_CQE_F_MORE == 0 {
-            self.take(id, element);
-        }
-        true
-    }
-
     /// An element was taken back before the kernel saw it.
     pub fn taken_back(&mut self, key: u64) {
-        if let Some((id, element)) = self.find(key) {
-            self.take(id, element);
+        let Some((id, batch)) = find(&mut self.batches, key) else { return };
+        let (_, at, bit) = place(key);
+        if let Some(word) = batch.bits.get_mut(at).filter(|word| **word & bit != 0) {
+            *word &= !bit;
+            self.ended(id, 1);
         }
     }
 
@@ -222,4 +249,19 @@ impl Batches {
         self.free.push(id);
         Some(id)
     }
+}
+
+/// The batch that a key names.
+#[inline(always)]
+fn find(batches: &mut [Batch], key: u64) -> Option<(u16, &mut Batch)> {
+    let id = ((key >> 32) & 0xfff) as u16;
+    let batch = batches.get_mut(usize::from(id))?;
+    (batch.generation & GENERATION_MASK == (key >> 44) as u32).then_some((id, batch))
+}
+
+/// The element that a key names, and where its bit is.
+#[inline(always)]
+fn place(key: u64) -> (u32, usize, u64) {
+    let element = ((key >> 8) & 0xff_ffff) as u32;
+    (element, element as usize / 64, 1 << (element % 64))
 }

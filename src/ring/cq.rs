@@ -63,6 +63,21 @@ impl Cq {
         Some(cqe)
     }
 
+    /// Copy the next completion out, if it is known to be there and its `user_data` is `wanted`.
+    #[inline(always)]
+    pub fn pop_if(&mut self, wanted: impl Fn(u64) -> bool) -> Option<io_uring_cqe> {
+        if self.head == self.tail_seen {
+            return None;
+        }
+        // SAFETY: between our head and the kernel's tail, whose acquire made the entry visible (I4).
+        let cqe = unsafe { self.entries.read(self.head) };
+        if !wanted(cqe.user_data) {
+            return None;
+        }
+        self.head = self.head.wrapping_add(1);
+        Some(cqe)
+    }
+
     /// Give the places of all copied completions back to the kernel.
     #[inline(always)]
     pub fn publish(&mut self) {

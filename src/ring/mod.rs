@@ -25,8 +25,9 @@ pub mod word;
 
 use core::ffi::c_void;
 use core::ops::Range;
+use std::collections::VecDeque;
 
-use crate::sys::abi::{io_uring_params, io_uring_sqe};
+use crate::sys::abi::{io_uring_cqe, io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
 
 use batches::Batches;
@@ -68,6 +69,17 @@ pub struct Event {
     pub skip: bool,
 }
 
+/// A message that another ring sent, or this one to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its key, of [`Kind::Message`]: the number it carries is in there.
+    pub key: u64,
+    /// The result its sender chose.
+    pub res: i32,
+    /// The flags its sender chose.
+    pub flags: u32,
+}
+
 /// A ring entered so often is worth the two system calls that registering its descriptor costs.
 const ENTERS_TO_REGISTER: u32 = 16;
 
@@ -97,6 +109,8 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     /// Cancellations of the ring's own that have not come back.
     cancelling: u32,
     strays: u64,
+    /// Messages taken off the ring and not yet handed out.
+    messages: VecDeque<Message>,
     /// A pool of buffers is registered: the kernel has one table of them per ring.
     pub has_buffers: bool,
 }
@@ -134,6 +148,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             refusing: false,
             cancelling: 0,
             strays: 0,
+            messages: VecDeque::new(),
             has_buffers: false,
             params,
         })
@@ -258,6 +273,15 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         Ok((index, slots.key(index)))
     }
 
+    /// Take a slot for a request that can be staged at once: then [`Ring::stage`] does not fail.
+    #[inline(always)]
+    pub fn reserve_to_stage(&mut self) -> Option<u32> {
+        if self.shared || !self.sq.has_room() {
+            return None;
+        }
+        self.reserve().ok().map(|(index, _)| index)
+    }
+
     /// Where a slot's payload lives; it does not move until the slot is freed (I1).
     #[inline(always)]
     pub fn payload(&self, index: u32) -> *mut P {
@@ -313,11 +337,12 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             // A chain that was open ends with the first of them.
             self.chains.follow(self.sq.mark(), 0);
         }
-        for element in todo.start..end {
-            let user_data = self.batches.key(id, element);
-            let pushed = self.sq.push(io_uring_sqe { user_data, ..entry(element) });
-            debug_assert!(pushed.is_ok(), "room was checked");
-        }
+        let first = self.batches.key(id, 0);
+        self.sq.push_all(todo.start..end, |element| {
+            let mut sqe = entry(element);
+            sqe.user_data = first | u64::from(element) << 8;
+            sqe
+        });
         self.batches.staged(id, todo.start, end);
         Ok(end)
     }
@@ -358,11 +383,13 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             let cqe = self.cq.pop()?;
             let slots = self.slots.as_mut()?;
             if cqe.user_data & 0xff == Kind::Batch as u64 {
-                self.strays += u64::from(!self.batches.complete(cqe.user_data, cqe.res, cqe.flags));
+                let cq = &mut self.cq;
+                let next = |prefix| cq.pop_if(|key| key & batches::PREFIX == prefix);
+                self.strays += self.batches.complete(cqe, next);
                 continue;
             }
             let Some(index) = slots.lookup(cqe.user_data) else {
-                self.not_a_request(cqe.user_data);
+                self.not_a_request(&cqe);
                 continue;
             };
             let terminal = cqe.flags & IORING_CQE_F_MORE == 0;
@@ -382,15 +409,29 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 
     #[cold]
-    fn not_a_request(&mut self, key: u64) {
-        match key {
+    fn not_a_request(&mut self, cqe: &io_uring_cqe) {
+        match cqe.user_data {
             k if k == slots::internal_key(Kind::Wake) => self.woken = true,
             k if k == slots::internal_key(Kind::Internal) => {
                 self.cancelling = self.cancelling.saturating_sub(1);
             }
             k if k == slots::internal_key(Kind::Filler) => {}
+            key if key & 0xff == Kind::Message as u64 => {
+                self.messages.push_back(Message { key, res: cqe.res, flags: cqe.flags });
+            }
             _ => self.strays += 1,
         }
+    }
+
+    /// Did [`Ring::next_event`] come across messages?
+    #[inline(always)]
+    pub fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    /// The next message, in the order they came.
+    pub fn next_message(&mut self) -> Option<Message> {
+        self.messages.pop_front()
     }
 
     /// Is there a completion in the queue, or does the kernel hold some back?
@@ -403,6 +444,12 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     #[inline(always)]
     pub fn reaped(&mut self) {
         self.cq.publish();
+    }
+
+    /// Was there a wake-up that nobody has taken?
+    #[inline(always)]
+    pub fn is_woken(&self) -> bool {
+        self.woken
     }
 
     /// Was there a wake-up since this was last asked?

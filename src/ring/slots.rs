@@ -21,11 +21,18 @@ pub enum Kind {
     Batch = 3,
     /// Nothing: there to make full the number of completions that somebody waits for.
     Filler = 4,
+    /// A message that some ring sent to this one.
+    Message = 5,
 }
 
 /// The key of a completion that is no request's.
 pub const fn internal_key(kind: Kind) -> u64 {
     kind as u64
+}
+
+/// The key of a message that carries `number`, of which 56 bits count.
+pub const fn message_key(number: u64) -> u64 {
+    (number << 8) | Kind::Message as u64
 }
 
 /// At most 2^24 slots: the bits a key has for the index.

@@ -1,6 +1,8 @@
 //! The submission queue: we stage entries and publish the tail; the kernel takes them and moves the
 //! head. All indices run freely through 2^32 and are compared only by wrapping subtraction.
 
+use std::ops::Range;
+
 use crate::ring::word::{full_fence, Entries, Word};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::{IORING_SQ_CQ_OVERFLOW, IORING_SQ_NEED_WAKEUP, IORING_SQ_TASKRUN};
@@ -95,19 +97,36 @@ impl Sq {
         self.tail
     }
 
+    /// Is there room for one more? Looks at the kernel's head only where what was seen of it last
+    /// does not say so.
+    #[inline(always)]
+    pub fn has_room(&mut self) -> bool {
+        self.tail.wrapping_sub(self.head_seen) < self.size
+            || self.tail.wrapping_sub(self.head()) < self.size
+    }
+
     /// Stage one entry.
     #[inline(always)]
     pub fn push(&mut self, sqe: io_uring_sqe) -> Result<(), SqFull> {
-        if self.tail.wrapping_sub(self.head_seen) >= self.size {
-            self.head();
-            if self.tail.wrapping_sub(self.head_seen) >= self.size {
-                return Err(SqFull);
-            }
+        if !self.has_room() {
+            return Err(SqFull);
         }
         // SAFETY: below head + size, so the kernel is done with the entry's last use (I11).
         unsafe { self.entries.write(self.tail, sqe) };
         self.tail = self.tail.wrapping_add(1);
         Ok(())
+    }
+
+    /// Stage an entry for each of `elements`, for which the caller saw that there is room.
+    #[inline(always)]
+    pub fn push_all(&mut self, elements: Range<u32>, entry: impl Fn(u32) -> io_uring_sqe) {
+        let count = elements.end - elements.start;
+        assert!(count <= self.size - self.tail.wrapping_sub(self.head_seen), "no room (I11)");
+        for element in elements {
+            // SAFETY: below head + size, so the kernel is done with the entry's last use (I11).
+            unsafe { self.entries.write(self.tail, entry(element)) };
+            self.tail = self.tail.wrapping_add(1);
+        }
     }
 
     /// Show the kernel all staged entries. Returns how many it may now take.

@@ -10,9 +10,11 @@
 #![allow(non_camel_case_types)]
 
 mod register;
+mod stat;
 mod zcrx;
 
 pub use register::*;
+pub use stat::*;
 pub use zcrx::*;
 
 /// A field of a structure of this module.
@@ -84,7 +86,7 @@ pub(crate) use abi_structs;
 
 /// The layout of every structure of this module, for the comparison with the kernel's header.
 pub fn layouts() -> impl Iterator<Item = &'static StructLayout> {
-    QUEUE_LAYOUTS.iter().chain(REGISTER_LAYOUTS).chain(ZCRX_LAYOUTS)
+    QUEUE_LAYOUTS.iter().chain(REGISTER_LAYOUTS).chain(STAT_LAYOUTS).chain(ZCRX_LAYOUTS)
 }
 
 abi_structs! { QUEUE_LAYOUTS:

@@ -1,14 +1,17 @@
-//! The constants of `linux/io_uring.h` (Linux 6.18), under their C names.
+//! The constants of `linux/io_uring.h` (Linux 6.18), under their C names, and those of other headers
+//! that its operations take.
 //!
 //! Each has the type of the field it goes into: `u32` mostly, `u8` for `IOSQE_*` and
 //! `IORING_OP_*`, `u16` for flags kept in `io_uring_sqe::ioprio`, `u64` for offsets of mmap(2).
 //! [`all`] lists them by name for the comparison with the kernel's own header.
 
+mod file;
 mod op;
 mod register;
 mod request;
 mod ring;
 
+pub use file::*;
 pub use op::*;
 pub use register::*;
 pub use request::*;
@@ -42,7 +45,7 @@ use constants;
 
 /// Every constant of this module.
 pub fn all() -> impl Iterator<Item = &'static Constant> {
-    [op::TABLE, register::TABLE, request::TABLE, ring::TABLE].into_iter().flatten()
+    [file::TABLE, op::TABLE, register::TABLE, request::TABLE, ring::TABLE].into_iter().flatten()
 }
 
 #[cfg(test)]

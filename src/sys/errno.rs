@@ -153,6 +153,15 @@ errnos! {
     EHWPOISON = "Memory page has hardware error";
 }
 
+/// By these the kernel tells itself to begin a call anew. They are not meant to be seen outside, but
+/// a SPLICE that is cancelled while it waits completes with the first (measured).
+static RESTARTS: [(i32, &str); 4] = [
+    (512, "ERESTARTSYS"),
+    (513, "ERESTARTNOINTR"),
+    (514, "ERESTARTNOHAND"),
+    (516, "ERESTART_RESTARTBLOCK"),
+];
+
 impl Errno {
     /// The calling thread's errno.
     #[inline]
@@ -170,7 +179,18 @@ impl Errno {
 
     /// The name, as "EAGAIN"; "E?" for a number that has none.
     pub fn name(self) -> &'static str {
-        self.entry().map_or("E?", |entry| entry.1)
+        let restart = || RESTARTS.iter().find(|entry| entry.0 == self.0);
+        self.entry().map(|entry| entry.1).or_else(|| restart().map(|entry| entry.1)).unwrap_or("E?")
+    }
+
+    /// The error as a system call would show it: a restart that nobody makes is an interruption.
+    pub fn outside(self) -> Errno {
+        let restart = RESTARTS.iter().any(|entry| entry.0 == self.0);
+        if restart {
+            Errno::EINTR
+        } else {
+            self
+        }
     }
 
     /// What the C library says of it in the C locale.
@@ -227,6 +247,9 @@ mod tests {
         assert_eq!(Errno::EAGAIN.to_string(), "EAGAIN (11): Resource temporarily unavailable");
         assert_eq!(Errno(4095).to_string(), "E? (4095): Unknown error");
         assert_eq!(Errno::from_result(-libc::EBADF), Some(Errno::EBADF));
+        assert_eq!(Errno(512).to_string(), "ERESTARTSYS (512): Unknown error");
+        assert_eq!(Errno(512).outside(), Errno::EINTR);
+        assert_eq!(Errno::EAGAIN.outside(), Errno::EAGAIN);
         assert_eq!(Errno::from_result(0), None);
         assert_eq!(Errno::by_name("ECANCELED"), Some(Errno::ECANCELED));
     }

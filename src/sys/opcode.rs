@@ -103,7 +103,12 @@ impl OpInfo {
         !matches!(self.lifetime, Lifetime::Nothing | Lifetime::Submit)
     }
 
-    /// Whether a successful result is a resource that must have an owner.
+    /// Whether a result that is not negative is itself a descriptor.
+    pub const fn returns_fd(&self) -> bool {
+        matches!(self.result, ResultKind::Fd)
+    }
+
+    /// Whether a success makes a resource that must have an owner.
     pub const fn makes_fd(&self) -> bool {
         matches!(self.result, ResultKind::Fd | ResultKind::FdPair)
     }

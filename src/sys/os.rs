@@ -4,7 +4,12 @@
 pub use libc::{
     c_char, c_int, c_void, cmsghdr, epoll_event, iovec, mode_t, msghdr, pollfd, sa_family_t,
     siginfo_t, sigset_t, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, sockaddr_un,
-    socklen_t, statx,
+    socklen_t,
+};
+pub use libc::{makedev, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, POSIX_FADV_WILLNEED};
+pub use libc::{
+    __WALL, __WCLONE, __WNOTHREAD, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG,
+    WNOWAIT, WSTOPPED,
 };
 pub use libc::{
     AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR,
@@ -18,3 +23,4 @@ pub use libc::{
 };
 pub use libc::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, MSG_WAITALL};
 pub use libc::{SCM_RIGHTS, SOL_SOCKET};
+pub use libc::{SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};

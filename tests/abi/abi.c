@@ -7,10 +7,17 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include <asm/mman.h>
+#include <linux/falloc.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <linux/limits.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 #include <linux/version.h>
+#include <linux/xattr.h>
 
 #ifdef __has_include
 #if __has_include(<linux/time_types.h>)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import struct
 from array import array
@@ -420,6 +421,47 @@ def test_records_as_numpy_sees_them(ring: uring_rs.Ring, fd: int, closed_fd: int
     records = numpy.zeros(8, dtype)
     assert ring.reap_into(records[3:]) == 2
     assert records["tag"].tolist() == [0, 0, 0, 7, 8, 0, 0, 0]
+
+
+def test_an_array_of_records(ring: uring_rs.Ring, fd: int) -> None:
+    records = uring_rs.CqeArray(4)
+    assert len(records) == 4
+    assert list(records) == [(0, 0, 0)] * 4
+    ring.prep_read_batch(fd, bytearray(24), [0, 8, 4095], tag=2**64 - 1)
+    ring.submit(wait=3)
+    assert ring.reap_into(records) == 3
+    assert sorted(records) == [(0, 0, 0), (0, 8, 0), (1, 1, 0), (2**64 - 1, 8, 0)]
+    with pytest.raises(IndexError):
+        records[4]
+    view = memoryview(records)
+    assert (view.itemsize, view.shape, view.strides, view.readonly) == (16, (4,), (16,), False)
+    assert list(struct.iter_unpack(uring_rs.CQE_FORMAT, view)) == list(records)
+    assert list(memoryview(records).cast("B")) == list(view.tobytes())
+    for wrong in (0, 2**24 + 1):
+        with pytest.raises(ValueError, match="length must be 1 to"):
+            uring_rs.CqeArray(wrong)
+    for wrong in (-1, 2**64):
+        with pytest.raises(OverflowError):
+            uring_rs.CqeArray(wrong)
+
+
+def test_an_array_of_records_as_numpy_sees_it(ring: uring_rs.Ring) -> None:
+    """With its fields' names, and without copying."""
+    numpy = pytest.importorskip("numpy")
+    records = uring_rs.CqeArray(3)
+    seen = numpy.asarray(records)
+    assert seen.dtype == uring_rs.cqe_dtype()
+    assert seen.shape == (3,)
+    ring.prep_nop_batch(2, tag=5)
+    ring.submit(wait=2)
+    assert ring.reap_into(records) == 2
+    assert seen["tag"].tolist() == [5, 6, 0]
+    seen["res"][1] = -7
+    assert records[1] == (6, -7, 0)
+    # What sees the memory keeps it.
+    del records
+    gc.collect()
+    assert seen["tag"].tolist() == [5, 6, 0]
 
 
 def test_an_eventfd_counts_batches(ring: uring_rs.Ring) -> None:

@@ -267,3 +267,67 @@ def test_what_is_done_is_not_undone(ring: uring_rs.Ring, fd: int) -> None:
     ring.prep_cancel(request, user_data="cancel")
     assert results(ring, 2) == {"read": 4, "cancel": -errno.ENOENT}
     assert buf == CONTENT[:4]
+
+
+# --- by operation
+
+
+def test_by_operation(ring: uring_rs.Ring, pipe: Pipe) -> None:
+    read(ring, pipe)
+    ring.prep_timeout(10_000, user_data="timeout")
+    ring.prep_poll_add(pipe.out, select.POLLIN, user_data="poll")
+    ring.submit()
+    ring.prep_cancel_op("POLL_ADD", user_data="cancel")
+    assert results(ring, 2) == {"poll": CANCELED, "cancel": 0}
+    ring.prep_cancel_op("timeout", user_data="cancel")
+    assert results(ring, 2) == {"timeout": CANCELED, "cancel": 0}
+    ring.prep_cancel_op(22, user_data="cancel")  # READ
+    assert results(ring, 2) == {"read": CANCELED, "cancel": 0}
+    ring.prep_cancel_op("READ")
+    failed(one(ring), FileNotFoundError, errno.ENOENT)
+    idle(ring)
+
+
+def test_by_operation_the_first_or_all(ring: uring_rs.Ring, pipe: Pipe) -> None:
+    for tag in range(4):
+        read(ring, pipe, tag)
+    ring.prep_poll_add(pipe.out, select.POLLIN, user_data="poll")
+    ring.submit()
+    ring.prep_cancel_op("READ", user_data="cancel")
+    assert len(results(ring, 2)) == 2
+    ring.prep_cancel_op("READ", all=True, user_data="cancel")
+    assert results(ring, 4)["cancel"] == 3
+    assert ring.in_flight == 1
+
+
+def test_by_operation_and_file(ring: uring_rs.Ring, pipes: Callable[[], Pipe]) -> None:
+    one_, two = pipes(), pipes()
+    for pipe in (one_, two):
+        read(ring, pipe, ("read", pipe.out))
+        ring.prep_poll_add(pipe.out, select.POLLIN, user_data=("poll", pipe.out))
+    ring.submit()
+    ring.prep_cancel_op("READ", file=two.out, all=True, user_data="cancel")
+    assert results(ring, 2) == {("read", two.out): CANCELED, "cancel": 1}
+    assert ring.in_flight == 3
+
+
+def test_by_operation_as_an_entry(ring: uring_rs.Ring, pipe: Pipe) -> None:
+    sqe = uring_rs.Sqe.cancel_op("READ", file=pipe.out, user_data="cancel")
+    for _ in range(2):
+        read(ring, pipe)
+        ring.submit()
+        ring.push(sqe)
+        assert results(ring, 2) == {"read": CANCELED, "cancel": 0}
+
+
+def test_by_operation_bad_arguments(ring: uring_rs.Ring) -> None:
+    with pytest.raises(ValueError, match='no operation "FLY"'):
+        ring.prep_cancel_op("FLY")
+    with pytest.raises(OverflowError):
+        ring.prep_cancel_op(256)
+    for wrong in (None, 1.5):
+        with pytest.raises(TypeError):
+            ring.prep_cancel_op(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="negative"):
+        ring.prep_cancel_op("READ", file=-1)
+    idle(ring)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 import uring_rs
-from conformance.kit import failed, idle, one, several
-from uring_rs import SqeFlags
+from conformance.kit import failed, idle, one, results, several
+from uring_rs import NopFlags, SetupFlags, SqeFlags
 
 pytestmark = pytest.mark.requires_op("NOP")
 
@@ -109,4 +109,82 @@ def test_ten_thousand_unread_on_a_ring_of_eight(make_ring: Callable[..., uring_r
         ring.prep_nop(tag)
     assert ring.wait(10_000) == 10_000
     assert [cqe.user_data for cqe in ring] == list(range(10_000))
+    idle(ring)
+
+
+# --- pretending
+
+
+@pytest.mark.parametrize("result", [0, 1, -errno.ENOENT, 2**31 - 1, -(2**31)])
+def test_an_injected_result(ring: uring_rs.Ring, result: int) -> None:
+    ring.prep_nop("n", result=result)
+    assert tuple(one(ring)) == ("n", result, 0)
+
+
+def test_an_injected_error_breaks_a_link(ring: uring_rs.Ring) -> None:
+    ring.prep_nop("first", result=-errno.EIO, flags=SqeFlags.IO_LINK)
+    ring.prep_nop("second")
+    assert results(ring, 2) == {"first": -errno.EIO, "second": -errno.ECANCELED}
+
+
+def test_looks_a_file_up(ring: uring_rs.Ring, fd: int, closed_fd: int) -> None:
+    ring.prep_nop(file=fd, result=5)
+    assert one(ring).result() == 5
+    ring.prep_nop(file=closed_fd)
+    failed(one(ring), OSError, errno.EBADF)
+    ring.prep_nop(file=3, flags=SqeFlags.FIXED_FILE)  # there are no registered files
+    failed(one(ring), OSError, errno.EBADF)
+
+
+def test_looks_a_buffer_up(ring: uring_rs.Ring, make_ring: Callable[..., uring_rs.Ring]) -> None:
+    with ring.buffer_pool(2, 4096) as pool, pool.take() as buf:
+        ring.prep_nop(buf=buf)
+        with pytest.raises(BufferError):
+            buf.release()
+        assert one(ring).result() == 0
+        with pytest.raises(ValueError, match="another ring"):
+            make_ring(4).prep_nop(buf=buf)
+
+
+def test_task_work(ring: uring_rs.Ring) -> None:
+    ring.prep_nop("n", nop_flags=NopFlags.TW, result=3)
+    assert tuple(one(ring)) == ("n", 3, 0)
+
+
+def test_large_completions_need_a_ring_of_them(
+    ring: uring_rs.Ring, open_ring: Callable[..., uring_rs.Ring]
+) -> None:
+    for more in ({"nop_flags": NopFlags.CQE32}, {"extra": (1, 2)}):
+        ring.prep_nop(**more)  # type: ignore[arg-type]
+        failed(one(ring), OSError, errno.EINVAL)
+    large = open_ring(4, flags=SetupFlags.CQE32)
+    large.prep_nop("n", result=4, extra=(2**64 - 1, 0))
+    assert one(large).res == 4
+
+
+def test_pretending_as_an_entry(ring: uring_rs.Ring) -> None:
+    sqe = uring_rs.Sqe.nop("n", result=-errno.EIO, nop_flags=NopFlags.TW)
+    for _ in range(2):
+        ring.push(sqe)
+        assert tuple(one(ring)) == ("n", -errno.EIO, 0)
+
+
+def test_bad_pretences(ring: uring_rs.Ring) -> None:
+    for flag in NopFlags:
+        if flag not in (NopFlags.TW, NopFlags.CQE32):
+            with pytest.raises(ValueError, match="nop_flags"):
+                ring.prep_nop(nop_flags=flag)
+    for flags in (1 << 6, 1 << 31):
+        with pytest.raises(ValueError, match="nop_flags"):
+            ring.prep_nop(nop_flags=flags)
+    for result in (2**31, -(2**31) - 1):
+        with pytest.raises(ValueError, match="result"):
+            ring.prep_nop(result=result)
+    for extra in ((1,), (1, 2, 3), 5):
+        with pytest.raises((TypeError, ValueError)):
+            ring.prep_nop(extra=extra)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="FixedBuffer"):
+        ring.prep_nop(buf=bytearray(4))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        ring.prep_nop(file="file")  # type: ignore[arg-type]
     idle(ring)

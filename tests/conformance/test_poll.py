@@ -219,3 +219,37 @@ def test_update_too_late(ring: uring_rs.Ring, pipe: Pipe) -> None:
     one(ring)
     ring.prep_poll_update(request, IN)
     failed(one(ring), FileNotFoundError, errno.ENOENT)
+
+
+# --- level-triggered
+
+
+def test_level_is_passed_on(ring: uring_rs.Ring, pipe: Pipe) -> None:
+    """The kernel has the flag, and has refused it so far."""
+    for more in ({}, {"multishot": True}):
+        pipe.feed()
+        ring.prep_poll_add(pipe.out, IN, level=True, **more)
+        cqe = one(ring)
+        assert cqe.res in (-errno.EINVAL, IN)
+        if cqe.more:
+            ring.prep_cancel(cqe.request)
+            several(ring, 2)
+
+
+def test_edge_triggered_multishot(ring: uring_rs.Ring, pipe: Pipe) -> None:
+    """What is still there is not reported again."""
+    pipe.feed(b"several")
+    ring.prep_poll_add(pipe.out, IN, multishot=True)
+    assert one(ring).result() == IN
+    ring.prep_nop("n")
+    assert one(ring).user_data == "n"
+
+
+def test_exclusive(ring: uring_rs.Ring, pipe: Pipe) -> None:
+    """Of several that wait for a file so, fewer than all are told."""
+    for _ in range(3):
+        ring.prep_poll_add(pipe.out, IN | select.EPOLLEXCLUSIVE)
+    ring.submit()
+    pipe.feed()
+    ring.submit(wait=1)
+    assert 1 <= len(ring.reap()) < 3

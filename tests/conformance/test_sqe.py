@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import inspect
+import mmap
 import os
 import socket
 import struct
@@ -40,7 +41,12 @@ HERE = 2**64 - 1  # the file's own position
 SOME = "somewhere"  # an address of the library's own, not zero
 
 AT_FDCWD = -100
+
+# Name, builder, arguments, and the fields expected.
+Case = tuple[str, Callable[..., Sqe], tuple[Any, ...], dict[str, Any], dict[str, Any]]
+
 BUF = bytearray(100)
+MAP = mmap.mmap(-1, 2 * mmap.PAGESIZE)
 
 
 def entry(sqe: Sqe) -> dict[str, int]:
@@ -59,7 +65,7 @@ def place(buf: Any) -> int:
 # --- the entry of each builder
 
 
-def builders() -> Iterator[tuple[str, Callable[..., Sqe], tuple[Any, ...], dict[str, Any], Any]]:
+def builders() -> Iterator[Case]:
     """Name, arguments and expected fields; SOME stands for an address of the library's own."""
     at = place(BUF)
     rw = {"fd": 5, "addr": at, "len": 100}
@@ -93,6 +99,8 @@ def builders() -> Iterator[tuple[str, Callable[..., Sqe], tuple[Any, ...], dict[
     yield "openat", Sqe.openat, ("path", os.O_RDWR, 0o600), {"dir_fd": 5}, {
         "fd": 5, "addr": SOME, "len": 0o600, "op_flags": os.O_RDWR | os.O_CLOEXEC,
     }  # fmt: skip
+    yield from path_builders()
+    yield from file_builders()
     yield "close", Sqe.close, (5,), {}, {"fd": 5}
     yield "accept", Sqe.accept, (5,), {}, {
         "fd": 5, "addr": SOME, "off": SOME, "op_flags": socket.SOCK_CLOEXEC,
@@ -140,6 +148,74 @@ def builders() -> Iterator[tuple[str, Callable[..., Sqe], tuple[Any, ...], dict[
     }  # fmt: skip
 
 
+def path_builders() -> Iterator[Case]:
+    """Those that take a path."""
+    here = {"fd": AT_FDCWD, "addr": SOME}
+    there = {"fd": 5, "addr": SOME}
+    two = {**here, "len": AT_FDCWD & 0xFFFF_FFFF, "off": SOME}
+    far = {"fd": 5, "addr": SOME, "len": 6, "off": SOME}
+    dirs = {"src_dir_fd": 5, "dst_dir_fd": 6}
+    yield "openat2", Sqe.openat2, ("p",), {}, {**here, "off": SOME, "len": 24}
+    every = (os.O_CREAT, 0o600, 1)
+    yield "openat2", Sqe.openat2, ("p", *every), {"dir_fd": 5}, {**there, "off": SOME, "len": 24}
+    yield "rename", Sqe.rename, ("p", "q"), {}, two
+    yield "renameat", Sqe.renameat, ("p", "q"), {**dirs, "rename_flags": 1}, {**far, "op_flags": 1}
+    yield "link", Sqe.link, ("p", "q"), {"link_flags": 0x400}, {**two, "op_flags": 0x400}
+    yield "linkat", Sqe.linkat, ("p", "q"), {**dirs, "link_flags": 0x1000}, {
+        **far, "op_flags": 0x1000,
+    }  # fmt: skip
+    yield "unlink", Sqe.unlink, ("p",), {}, here
+    yield "unlinkat", Sqe.unlinkat, ("p", 0x200), {"dir_fd": 5}, {**there, "op_flags": 0x200}
+    yield "mkdir", Sqe.mkdir, ("p",), {}, {**here, "len": 0o777}
+    yield "mkdirat", Sqe.mkdirat, ("p", 0o700), {"dir_fd": 5}, {**there, "len": 0o700}
+    yield "symlink", Sqe.symlink, ("p", "q"), {}, {**here, "off": SOME}
+    yield "symlinkat", Sqe.symlinkat, ("p", "q"), {"dir_fd": 5}, {**there, "off": SOME}
+    yield "statx", Sqe.statx, ("p",), {}, {**here, "off": SOME, "len": 0xFFF}
+    yield "statx", Sqe.statx, ("p", 0x800, 3), {"dir_fd": 5, "follow_symlinks": False}, {
+        **there, "off": SOME, "len": 3, "op_flags": 0x900,
+    }  # fmt: skip
+    yield "statx", Sqe.statx, (5,), {}, {**there, "off": SOME, "len": 0xFFF, "op_flags": 0x1000}
+    named = {"fd": -1, "addr": SOME, "addr3": SOME}
+    yield "getxattr", Sqe.getxattr, ("p", "n"), {}, {**named, "off": SOME, "len": 65536}
+    yield "getxattr", Sqe.getxattr, ("p", "n"), {"size": 0}, named
+    yield "getxattr", Sqe.getxattr, ("p", "n", BUF), {}, {**named, "off": place(BUF), "len": 100}
+    yield "setxattr", Sqe.setxattr, ("p", "n", BUF, 2), {}, {
+        **named, "off": place(BUF), "len": 100, "op_flags": 2,
+    }  # fmt: skip
+
+
+def file_builders() -> Iterator[Case]:
+    """Those about the space and the attributes of files, and pipes."""
+    value = {"fd": 5, "addr": SOME, "off": place(BUF), "len": 100}
+    yield "fgetxattr", Sqe.fgetxattr, (5, "n"), {"size": 9}, {
+        "fd": 5, "addr": SOME, "off": SOME, "len": 9,
+    }  # fmt: skip
+    yield "fgetxattr", Sqe.fgetxattr, (5, "n", BUF), {}, value
+    yield "fsetxattr", Sqe.fsetxattr, (5, "n", BUF, 1), {}, {**value, "op_flags": 1}
+    yield "fallocate", Sqe.fallocate, (5, 3, 1 << 40, 1), {}, {
+        "fd": 5, "off": 3, "addr": 1 << 40, "len": 1,
+    }  # fmt: skip
+    yield "ftruncate", Sqe.ftruncate, (5, 1 << 40), {}, {"fd": 5, "off": 1 << 40}
+    yield "fadvise", Sqe.fadvise, (5, 3, 4, 2), {}, {"fd": 5, "off": 3, "len": 4, "op_flags": 2}
+    yield "fadvise", Sqe.fadvise, (5, 3, 1 << 32, 2), {}, {
+        "fd": 5, "off": 3, "addr": 1 << 32, "op_flags": 2,
+    }  # fmt: skip
+    size = mmap.PAGESIZE
+    yield "madvise", Sqe.madvise, (MAP, 3), {}, {
+        "fd": -1, "addr": place(MAP), "len": 2 * size, "op_flags": 3,
+    }  # fmt: skip
+    yield "madvise", Sqe.madvise, (MAP, 4, size, size), {}, {
+        "fd": -1, "addr": place(MAP) + size, "len": size, "op_flags": 4,
+    }  # fmt: skip
+    yield "splice", Sqe.splice, (5, 6, 7), {}, {
+        "fd": 6, "file_index": 5, "len": 7, "off": HERE, "addr": HERE,
+    }  # fmt: skip
+    yield "splice", Sqe.splice, (5, 6, 7, 8, 9, 1 << 31), {}, {
+        "fd": 6, "file_index": 5, "len": 7, "off": 9, "addr": 8, "op_flags": 1 << 31,
+    }  # fmt: skip
+    yield "tee", Sqe.tee, (5, 6, 7, 2), {}, {"fd": 6, "file_index": 5, "len": 7, "op_flags": 2}
+
+
 def _poll(events: int) -> int:
     """Big-endian machines have the half words the other way round."""
     if sys.byteorder == "big":
@@ -154,6 +230,11 @@ OPCODES = {
     "cancel_all": Op.ASYNC_CANCEL,
     "poll_update": Op.POLL_REMOVE,
     "timeout_update": Op.TIMEOUT_REMOVE,
+    "rename": Op.RENAMEAT,
+    "link": Op.LINKAT,
+    "unlink": Op.UNLINKAT,
+    "mkdir": Op.MKDIRAT,
+    "symlink": Op.SYMLINKAT,
 }
 
 
@@ -216,6 +297,13 @@ def test_entries_with_pool_buffers(ring: uring_rs.Ring) -> None:
                 "opcode": op, "fd": 5, "off": 7, "addr": at + 20, "len": 10, "op_flags": 1,
                 "ioprio": 2, "buf_index": buf.index,
             }  # fmt: skip
+            del sqe
+        for vectored, op in ((Sqe.readv_fixed, 60), (Sqe.writev_fixed, 61)):
+            sqe = vectored(5, buf, [(1, 2), (3, 4)], 7, rw_flags=1, ioprio=2)
+            assert _same(entry(sqe), {
+                "opcode": op, "fd": 5, "off": 7, "addr": SOME, "len": 2, "op_flags": 1,
+                "ioprio": 2, "buf_index": buf.index,
+            })  # fmt: skip
             del sqe
         gc.collect()
 

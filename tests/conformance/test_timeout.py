@@ -15,7 +15,7 @@ import pytest
 
 import uring_rs
 from conformance.kit import Pipe, failed, idle, one, results, several
-from uring_rs import SqeFlags
+from uring_rs import Sqe, SqeFlags
 
 pytestmark = pytest.mark.requires_op("TIMEOUT", "TIMEOUT_REMOVE", "LINK_TIMEOUT")
 
@@ -274,4 +274,52 @@ def test_bad_counts(ring: uring_rs.Ring) -> None:
     for count in (-1, 2**32):
         with pytest.raises(ValueError, match="count must be"):
             ring.prep_timeout(1, count=count)
+    idle(ring)
+
+
+# --- again and again
+
+
+def test_multishot_ends_by_count(ring: uring_rs.Ring) -> None:
+    request = ring.prep_timeout(0.001, multishot=True, count=4, user_data="t")
+    ring.submit()
+    seen = []
+    while request.live:
+        cqe = ring.wait_cqe()
+        assert (cqe.user_data, cqe.res) == ("t", -ETIME)
+        seen.append(cqe.more)
+    assert seen == [True, True, True, False]
+    idle(ring)
+
+
+def test_multishot_goes_on_until_cancelled(ring: uring_rs.Ring) -> None:
+    request = ring.prep_timeout(0.001, multishot=True, user_data="t")
+    for _ in range(10):
+        ring.submit(wait=1)
+        cqe = ring.wait_cqe()
+        assert (cqe.res, cqe.more) == (-ETIME, True)
+    ring.prep_timeout_remove(request, user_data="r")
+    ring.submit()
+    while request.live:
+        ring.wait()
+        last = {cqe.user_data: (cqe.res, cqe.more) for cqe in ring}
+    assert last["t"] == (CANCELED, False)
+
+
+def test_multishot_keeps_its_distance(ring: uring_rs.Ring) -> None:
+    before = time.monotonic()
+    ring.prep_timeout(0.005, multishot=True, count=4)
+    ring.submit(wait=4)
+    assert time.monotonic() - before >= 0.02
+
+
+def test_multishot_of_another_clock_and_as_an_entry(ring: uring_rs.Ring) -> None:
+    sqe = Sqe.timeout(0.001, multishot=True, count=2, clock="boottime", etime_success=True)
+    ring.push(sqe)
+    assert [cqe.res for cqe in several(ring, 2)] == [-ETIME] * 2
+
+
+def test_multishot_cannot_be_absolute(ring: uring_rs.Ring) -> None:
+    with pytest.raises(ValueError, match="absolute"):
+        ring.prep_timeout(time.monotonic(), multishot=True, absolute=True)
     idle(ring)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ STANDING = (
 def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict[str, Call]:
     """One call of each builder with arguments that an open ring would take."""
     buf = bytearray(8)
+    memory = mmap.mmap(-1, mmap.PAGESIZE)
     request = other.prep_nop()
     home = ("127.0.0.1", 9)
     return {
@@ -43,6 +45,30 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_fdatasync": lambda r: r.prep_fdatasync(null),
         "prep_sync_file_range": lambda r: r.prep_sync_file_range(null),
         "prep_openat": lambda r: r.prep_openat("/dev/null"),
+        "prep_openat2": lambda r: r.prep_openat2("/dev/null"),
+        "prep_renameat": lambda r: r.prep_renameat("/no/a", "/no/b"),
+        "prep_rename": lambda r: r.prep_rename("/no/a", "/no/b"),
+        "prep_unlinkat": lambda r: r.prep_unlinkat("/no/a"),
+        "prep_unlink": lambda r: r.prep_unlink("/no/a"),
+        "prep_mkdirat": lambda r: r.prep_mkdirat("/no/a"),
+        "prep_mkdir": lambda r: r.prep_mkdir("/no/a"),
+        "prep_symlinkat": lambda r: r.prep_symlinkat("a", "/no/b"),
+        "prep_symlink": lambda r: r.prep_symlink("a", "/no/b"),
+        "prep_linkat": lambda r: r.prep_linkat("/no/a", "/no/b"),
+        "prep_link": lambda r: r.prep_link("/no/a", "/no/b"),
+        "prep_statx": lambda r: r.prep_statx("/dev/null"),
+        "prep_getxattr": lambda r: r.prep_getxattr("/dev/null", "user.a"),
+        "prep_fgetxattr": lambda r: r.prep_fgetxattr(null, "user.a"),
+        "prep_setxattr": lambda r: r.prep_setxattr("/no/a", "user.a", b""),
+        "prep_fsetxattr": lambda r: r.prep_fsetxattr(null, "user.a", b""),
+        "prep_fallocate": lambda r: r.prep_fallocate(null, 0, 1),
+        "prep_ftruncate": lambda r: r.prep_ftruncate(null, 0),
+        "prep_fadvise": lambda r: r.prep_fadvise(null, 0, 0, 0),
+        "prep_madvise": lambda r: r.prep_madvise(memory, 0),
+        "prep_splice": lambda r: r.prep_splice(null, null, 1),
+        "prep_tee": lambda r: r.prep_tee(null, null, 1),
+        "prep_readv_fixed": lambda r: r.prep_readv_fixed(null, fixed, [(0, 1)]),
+        "prep_writev_fixed": lambda r: r.prep_writev_fixed(null, fixed, [(0, 1)]),
         "prep_close": lambda r: r.prep_close(1_000_000),
         "prep_accept": lambda r: r.prep_accept(null),
         "prep_connect": lambda r: r.prep_connect(null, home),
@@ -59,15 +85,23 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_link_timeout": lambda r: r.prep_link_timeout(1.0),
         "prep_cancel": lambda r: r.prep_cancel(request),
         "prep_cancel_fd": lambda r: r.prep_cancel_fd(null),
+        "prep_cancel_op": lambda r: r.prep_cancel_op("READ"),
         "prep_cancel_all": lambda r: r.prep_cancel_all(),
         "prep_epoll_ctl": lambda r: r.prep_epoll_ctl(null, 1, null),
+        "prep_epoll_wait": lambda r: r.prep_epoll_wait(null),
+        "prep_futex_wait": lambda r: r.prep_futex_wait(buf, 1),
+        "prep_futex_wake": lambda r: r.prep_futex_wake(buf),
+        "prep_futex_waitv": lambda r: r.prep_futex_waitv([(buf, 1)]),
+        "prep_waitid": lambda r: r.prep_waitid(os.P_PID, 1, os.WEXITED),
+        "prep_pipe": lambda r: r.prep_pipe(),
+        "prep_msg_ring": lambda r: r.prep_msg_ring(null),
         "prep_nop_batch": lambda r: r.prep_nop_batch(3),
         "prep_read_batch": lambda r: r.prep_read_batch(null, buf, [0, 4]),
         "prep_write_batch": lambda r: r.prep_write_batch(null, [b"a", b"b"], [0, 4]),
     }
 
 
-def _others() -> dict[str, Call]:
+def _others(request: uring_rs.Request) -> dict[str, Call]:
     """Everything that works only on an open ring, builders excepted."""
     sqe = uring_rs.Sqe.nop()
     return {
@@ -76,6 +110,8 @@ def _others() -> dict[str, Call]:
         "supports": lambda r: r.supports("READ"),
         "push": lambda r: r.push(sqe),
         "push_many": lambda r: r.push_many([sqe, sqe]),
+        "rearm": lambda r: r.rearm(sqe),
+        "set_user_data": lambda r: r.set_user_data(request, None),
         "flush": lambda r: r.flush(),
         "discard": lambda r: r.discard(),
         "submit": lambda r: r.submit(),
@@ -105,6 +141,7 @@ def _reading(request: uring_rs.Request) -> dict[str, Call]:
         "reap": lambda r: r.reap(),
         "reap_into": lambda r: r.reap_into(bytearray(64)),
         "is_live": lambda r: r.is_live(request),
+        "find": lambda r: r.find(None),
         "sq_wakeup": lambda r: r.sq_wakeup(),
     }
     for name in STANDING:
@@ -117,7 +154,7 @@ class Calls:
 
     def __init__(self, preps: dict[str, Call], request: uring_rs.Request) -> None:
         self.preps = preps
-        self.opening = {**preps, **_others()}
+        self.opening = {**preps, **_others(request)}
         self.reading = _reading(request)
         self.all = {**self.opening, **self.reading}
 

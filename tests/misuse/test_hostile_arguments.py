@@ -61,6 +61,9 @@ WAYS = {
                  lambda: ring.run_reads(File(), target, [0, 32]),
                  lambda: ring.prep_read_batch([File()], target, [0]),
                  lambda: ring.prep_recvmsg(File(), [target]),
+                 lambda: ring.prep_splice(File(), File(), 1), lambda: ring.prep_statx(File()),
+                 lambda: ring.prep_renameat("/no", "/no", src_dir_fd=File(), dst_dir_fd=File()),
+                 lambda: ring.prep_fsetxattr(File(), "user.a", target),
                  lambda: ring.push(uring_rs.Sqe.read(File(), target))]
     """,
     "index": """
@@ -88,7 +91,10 @@ WAYS = {
             def __fspath__(self):
                 deed()
                 return "/nonexistent"
-        calls = [lambda: ring.prep_openat(Path()), lambda: ring.push(uring_rs.Sqe.openat(Path()))]
+        calls = [lambda: ring.prep_openat(Path()), lambda: ring.push(uring_rs.Sqe.openat(Path())),
+                 lambda: ring.prep_openat2(Path()), lambda: ring.prep_rename(Path(), Path()),
+                 lambda: ring.prep_statx(Path()), lambda: ring.prep_getxattr(Path(), Path()),
+                 lambda: ring.push(uring_rs.Sqe.statx(Path()))]
     """,
     "iter": """
         class Buffers:
@@ -143,6 +149,8 @@ WAYS = {
         calls = [lambda: ring.prep_read(null, Exporter()),
                  lambda: ring.prep_write(null, Exporter()),
                  lambda: ring.prep_readv(null, [Exporter(), Exporter()]),
+                 lambda: ring.prep_fgetxattr(null, "user.a", Exporter()),
+                 lambda: ring.prep_fsetxattr(null, "user.a", Exporter()),
                  lambda: ring.run_reads(null, Exporter(), [0, 32]),
                  lambda: ring.prep_write_batch(null, [Exporter()], [0]),
                  lambda: ring.run_nops(2, results=Exporter())]

@@ -4,12 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
 
 use proptest::prelude::*;
-use uring_rs::ring::batches::{BatchCqe, Batches, Sink, BATCHES_MAX, ELEMENTS_MAX};
+use uring_rs::ring::batches::{BatchCqe, Batches, Sink, BATCHES_MAX, ELEMENTS_MAX, PREFIX};
 use uring_rs::ring::slots::Kind;
+use uring_rs::sys::abi::io_uring_cqe;
 use uring_rs::sys::consts::IORING_CQE_F_MORE;
 
 /// What was not written by a result.
 const UNTOUCHED: i32 = i32::MIN;
+
+/// One completion alone. False if it was nobody's.
+fn complete(batches: &mut Batches, user_data: u64, res: i32, flags: u32) -> bool {
+    batches.complete(io_uring_cqe { user_data, res, flags }, |_| None) == 0
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -156,7 +162,7 @@ impl Model {
             return;
         }
         let (key, id, element) = self.in_flight[which % self.in_flight.len()];
-        assert!(self.batches.complete(key, res, flags));
+        assert!(complete(&mut self.batches, key, res, flags));
         let batch = self.open.iter_mut().find(|batch| batch.id == id).unwrap();
         match batch.tag {
             Some(tag) => {
@@ -172,7 +178,7 @@ impl Model {
 
     /// Nobody's completion changes nothing.
     fn refused(&mut self, key: u64) {
-        assert!(!self.batches.complete(key, 7, 0), "{key:#x} was taken");
+        assert!(!complete(&mut self.batches, key, 7, 0), "{key:#x} was taken");
     }
 
     fn is_over(&mut self, key: u64) {
@@ -282,10 +288,10 @@ fn a_generation_is_told_from_the_last_million() {
         batches.sealed(id);
         assert_ne!(last, Some(key));
         if let Some(last) = last {
-            assert!(!batches.complete(last, 0, 0), "{last:#x} is over");
+            assert!(!complete(&mut batches, last, 0, 0), "{last:#x} is over");
         }
-        assert!(batches.complete(key, 0, 0));
-        assert!(!batches.complete(key, 0, 0), "taken twice");
+        assert!(complete(&mut batches, key, 0, 0));
+        assert!(!complete(&mut batches, key, 0, 0), "taken twice");
         assert_eq!(batches.next_ended(), Some(id));
         assert_eq!(batches.next_ended(), None);
         batches.done().clear();
@@ -302,9 +308,42 @@ fn the_last_element_there_can_be() {
     batches.staged(id, last, ELEMENTS_MAX);
     let key = batches.key(id, last);
     assert_eq!(batches.keys_in_flight(), [key]);
-    assert!(!batches.complete(batches.key(id, last - 1), 0, 0), "never staged");
-    assert!(batches.complete(key, -9, 0));
+    let unstaged = batches.key(id, last - 1);
+    assert!(!complete(&mut batches, unstaged, 0, 0), "never staged");
+    assert!(complete(&mut batches, key, -9, 0));
     // Tags go round.
     let tag = u64::from(last) - 1;
     assert_eq!(batches.done().pop_front(), Some(BatchCqe { tag, res: -9, flags: 0 }));
+}
+
+#[test]
+fn a_run_of_completions_ends_where_the_batch_does() {
+    let mut batches = Batches::default();
+    let ids = [70, 3].map(|count| {
+        let id = batches.begin(count, Sink::Queue(u64::from(count) * 1000)).unwrap();
+        batches.staged(id, 0, count);
+        batches.sealed(id);
+        id
+    });
+    let key = |batches: &Batches, which: usize, element| batches.key(ids[which], element);
+    // Doubled, never staged, one that goes on, and then another batch's.
+    let elements =
+        [(0, 0, 0), (0, 69, 0), (0, 0, 0), (0, 70, 0), (0, 5, IORING_CQE_F_MORE), (1, 1, 0)];
+    let mut cqes = elements
+        .map(|(which, element, flags)| io_uring_cqe {
+            user_data: key(&batches, which, element),
+            res: element as i32,
+            flags,
+        })
+        .into_iter()
+        .peekable();
+    let first = cqes.next().unwrap();
+    let strays =
+        batches.complete(first, |prefix| cqes.next_if(|cqe| cqe.user_data & PREFIX == prefix));
+    assert_eq!(strays, 2);
+    assert_eq!(cqes.len(), 1);
+    assert_eq!(batches.in_flight_of(ids[0]), 68);
+    assert_eq!(batches.in_flight(), 71);
+    let done: Vec<_> = batches.done().drain(..).map(|cqe| (cqe.tag, cqe.res)).collect();
+    assert_eq!(done, [(70_000, 0), (70_069, 69), (70_005, 5)]);
 }

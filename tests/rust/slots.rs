@@ -190,14 +190,14 @@ impl Model {
                 let told = (self.slots.op(slot.index), self.slots.sqe_flags(slot.index));
                 assert_eq!(told, (slot.op, slot.flags));
             }
-            for kind in [Kind::Wake, Kind::Internal] {
+            for kind in [Kind::Wake, Kind::Internal, Kind::Message] {
                 assert_eq!(self.slots.lookup(slot.key | kind as u64), None);
             }
         }
         for key in &self.dead {
             assert_eq!(self.slots.lookup(*key), None, "key {key:#x} opens its slot again");
         }
-        for kind in [Kind::Wake, Kind::Internal] {
+        for kind in [Kind::Wake, Kind::Internal, Kind::Message] {
             assert_eq!(self.slots.lookup(internal_key(kind)), None);
         }
         let mut live: Vec<u32> = self.slots.live_indices().collect();

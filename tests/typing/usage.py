@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import errno
 import mmap
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,22 @@ def destinations(ring: Ring, file: BinaryIO, path: Path) -> None:
     ring.prep_openat(b"path")
 
 
+def files(ring: Ring, file: BinaryIO, path: Path) -> None:
+    ring.prep_openat2(path, os.O_RDONLY, resolve=uring_rs.ResolveFlags.BENEATH, dir_fd=3)
+    ring.prep_renameat(path, b"new", dst_dir_fd=file, rename_flags=uring_rs.RenameFlags.EXCHANGE)
+    ring.prep_unlink(path, uring_rs.AtFlags.REMOVEDIR)
+    ring.prep_statx(path, mask=uring_rs.StatxMask.SIZE)
+    ring.prep_statx(file)
+    ring.prep_getxattr(path, "user.name", bytearray(8))
+    ring.prep_fsetxattr(file, "user.name", b"value", os.XATTR_CREATE)
+    ring.prep_madvise(mmap.mmap(-1, 4096), uring_rs.MadviseAdvice.COLD)
+    ring.prep_splice(file, 1, 10, offset_src=0)
+    for cqe in ring:
+        if isinstance(cqe.value, uring_rs.StatxResult):
+            assert_type(cqe.value.st_size, int)
+            assert_type(cqe.value.st_birthtime_ns, int | None)
+
+
 def sockets(ring: Ring, sock: socket.socket) -> None:
     request = ring.prep_accept(sock)
     assert_type(ring.prep_cancel(request), Request)
@@ -58,6 +75,8 @@ def apart(ring: Ring) -> None:
     assert_type(sqe, Sqe)
     assert_type(ring.push(sqe), Request)
     assert_type(ring.push_many([sqe, sqe]), list[Request])
+    assert_type(ring.rearm(sqe).live, bool)
+    assert_type(ring.find("client"), list[Request])
     assert_type(bytes(sqe), bytes)
 
 
@@ -91,8 +110,22 @@ def mistakes(ring: Ring) -> None:
     ring.prep_read(0, "text")  # type: ignore[arg-type]
     ring.prep_read(0)  # type: ignore[call-arg]
     ring.prep_write(0, b"", 0, 1, 2)  # type: ignore[call-arg]
+    ring.prep_rename("old")  # type: ignore[call-arg]
+    ring.prep_statx(1.5)  # type: ignore[arg-type]
+    ring.prep_madvise(b"", "advice")  # type: ignore[arg-type]
     ring.prep_cancel(17)  # type: ignore[arg-type]
     Ring("64")  # type: ignore[arg-type]
     Ring(64, 128)  # type: ignore[call-arg]
     ring.sq_entries = 8  # type: ignore[misc]
     Ring(8).no_such_method()  # type: ignore[attr-defined]
+
+
+def waiting(ring: Ring, other: Ring) -> None:
+    word = array.array("I", [0])
+    ring.prep_futex_wait(word, 0, shared=True)
+    ring.prep_futex_waitv([(word, 0), (mmap.mmap(-1, 4096), 0, 8)])
+    assert_type(ring.prep_msg_ring(other, res=1, data=2), Request)
+    assert_type(ring.prep_msg_ring(other.fileno()), Request)
+    assert_type(Sqe.timeout(0.1, multishot=True, count=3), Sqe)
+    ring.prep_nop("x", result=-errno.EIO, file=0)
+    ring.prep_cancel_op("READ", all=True)

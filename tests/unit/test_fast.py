@@ -287,7 +287,8 @@ def test_the_fast_way_is_refused_as_the_full_one(benches: Callable[[], Bench]) -
 
 
 SIGNATURES = {
-    "prep_nop": "(self, /, user_data=None, *, flags=0, personality=0)",
+    "prep_nop": "(self, /, user_data=None, *, result=None, file=None, buf=None, nop_flags=0, "
+    "extra=None, flags=0, personality=0)",
     "prep_read": "(self, /, file, buf, offset=-1, nbytes=None, *, rw_flags=0, ioprio=0, "
     "user_data=None, flags=0, personality=0)",
     "push": "(self, sqe, /)",

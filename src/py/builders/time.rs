@@ -7,19 +7,23 @@ builders! {
     ///
     /// Args:
     ///     seconds: from now; with `absolute` the clock's time.
-    ///     count: complete earlier, with result 0, after so many other completions (0: never).
+    ///     count: complete earlier, with result 0, after so many other completions (0: never); with
+    ///         `multishot`, so many times (0: until cancelled).
     ///     clock: 'monotonic', 'boottime' or 'realtime' (the latter two: Linux 5.15).
     ///     etime_success: running out does not break a link (Linux 5.16).
+    ///     multishot: again and again, `seconds` apart, each time a completion of -ETIME with `more`
+    ///         set until the last (Linux 6.4). Not with `absolute`.
     ///
     /// Kernel: 5.4.
     /// Memory: none of yours.
     /// Result: -ETIME when the time is up, 0 by count, -ECANCELED.
     /// Source: io_uring_prep_timeout(3).
     fn prep_timeout / timeout(seconds: Any<'_, '_>, count: i64, absolute: bool, clock: &str,
-        etime_success: bool)
-        [seconds,] [count = 0, absolute = false, clock = "monotonic", etime_success = false,]
+        etime_success: bool, multishot: bool)
+        [seconds,] [count = 0, absolute = false, clock = "monotonic", etime_success = false,
+        multishot = false,]
         = |keep| build::timeout_(keep, convert::time(seconds, absolute, clock, etime_success)?,
-            count);
+            count, multishot);
 
     /// End a timeout, which then completes with ECANCELED.
     ///
@@ -52,7 +56,8 @@ builders! {
     /// Kernel: 5.5.
     /// Memory: none of yours.
     /// Result: -ETIME when it ran out and the request was cancelled, -ECANCELED when the request
-    ///     was done in time.
+    ///     was done in time. For a futex or a child that is waited for, the kernel says 1 in place of
+    ///     -ETIME.
     /// Source: io_uring_prep_link_timeout(3).
     fn prep_link_timeout / link_timeout(seconds: Any<'_, '_>, absolute: bool, clock: &str,
         etime_success: bool)

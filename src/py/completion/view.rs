@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{CompletionExtra, CompletionObject};
+use crate::ops::message;
 use crate::py::rawtype::{enter, getter, int, op_name, op_text, text, Table, GETTERS_END};
 use crate::py::request;
 use crate::sys::consts;
@@ -188,7 +189,16 @@ unsafe fn extra<'a>(object: *mut ffi::PyObject) -> Option<&'a dyn CompletionExtr
 
 unsafe extern "C" fn value(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
-    unsafe { enter(|py| extra(object).map_or_else(|| Ok(py.None()), |extra| extra.value(py))) }
+    unsafe {
+        enter(|py| match (extra(object), message::number(this(object).key)) {
+            (Some(extra), _) => extra.value(py),
+            (None, Some(number)) => {
+                let number = ffi::PyLong_FromUnsignedLongLong(number);
+                Bound::from_owned_ptr_or_err(py, number).map(Bound::unbind)
+            }
+            (None, None) => Ok(py.None()),
+        })
+    }
 }
 
 unsafe extern "C" fn address(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
@@ -234,7 +244,7 @@ unsafe extern "C" fn result(
 /// The exception for a negative `res`, already of the subclass its errno stands for.
 #[cold]
 fn failure(py: Python<'_>, res: i32, op: u8) -> PyResult<PyErr> {
-    let errno = Errno(res.saturating_neg());
+    let errno = Errno(res.saturating_neg()).outside();
     let message = text(py, &format!("{} ({})", errno.message(), op_text(op)))?;
     // Called now, since OSError picks the subclass when called and a lazy PyErr would show plain
     // OSError to `except` clauses written in C.

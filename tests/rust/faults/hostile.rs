@@ -1,8 +1,9 @@
 //! A kernel that posts what nobody asked for, loses what was owed, or has nowhere to put it.
 
+use uring_rs::ops::message;
 use uring_rs::ring::params::Config;
 use uring_rs::ring::sim::{FaultPlan, Options, RequestAction, RequestFault};
-use uring_rs::ring::slots::{internal_key, Kind};
+use uring_rs::ring::slots::{internal_key, message_key, Kind};
 use uring_rs::sys::consts::*;
 use uring_rs::sys::Errno;
 
@@ -55,6 +56,19 @@ fn a_strangers_completion_is_counted_and_ignored() {
         assert!(!bench.ring.take_woken(), "told once");
         bench.end();
     }
+}
+
+#[test]
+fn a_message_is_no_requests_completion() {
+    for number in [0, 1, 0xff, 0x3_0000_0300, (1 << 56) - 1] {
+        let mut bench = Bench::new(Options::new(1), &Config::new(4));
+        one_of_three(&mut bench, RequestAction::Stranger(message_key(number)));
+        let key = bench.ring.next_message().map(|message| message.key);
+        assert_eq!(key.and_then(message::number), Some(number));
+        assert!(!bench.ring.has_messages(), "told once");
+        bench.end();
+    }
+    assert_eq!(message::number(0x3_0000_0300), None);
 }
 
 #[test]

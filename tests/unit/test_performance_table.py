@@ -1,0 +1,19 @@
+"""What the README says of speed was measured: its table is that of the newest result."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not in a checkout")
+def test_the_readme_has_the_numbers_of_the_newest_result() -> None:
+    newest = max((BENCHMARKS / "results").glob("*.json"))
+    command = [sys.executable, "summary.py", newest, "--check"]
+    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
+    assert done.returncode == 0, f"run benchmarks/summary.py {newest}\n{done.stderr}"

@@ -97,8 +97,7 @@ CONTENTS = [
     # Lengths of 32 bits go where kernels before 6.10 look, longer ones where later ones do.
     ("Sqe.fadvise(5, 7, 4096, 3)", "io_uring_prep_fadvise(sqe, 5, 7, 4096, 3)"),
     ("Sqe.fadvise(5, 7, 1 << 33, 3)", "io_uring_prep_fadvise64(sqe, 5, 7, 1LL << 33, 3)"),
-    ("Sqe.madvise(BUF, 1)", "io_uring_prep_madvise(sqe, BUF, 100, 1)"),
-    ("Sqe.madvise(BUF, 1, 10, 20)", "io_uring_prep_madvise(sqe, BUF + 10, 20, 1)"),
+    ("Sqe.madvise(FIXED, 1)", "io_uring_prep_madvise(sqe, FIXED, 4096, 1)"),
     (
         "Sqe.splice(5, 6, 100, 7, 8, 2)",
         "io_uring_prep_splice(sqe, 5, 7, 6, 8, 100, 2)",

@@ -107,7 +107,7 @@ PROCESSES = [
         "io_uring_prep_futex_wake(sqe, BUF + 8, 7, ~0U, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE, 0)",
     ),
     (
-        "Sqe.futex_waitv([(BUF, 8, 7), (BUF2, 0, 9)])",
+        "Sqe.futex_waitv([(BUF, 7, 8), (BUF2, 9)])",
         "struct futex_waitv words[] = {"
         "{7, (unsigned long)(BUF + 8), FUTEX2_SIZE_U32 | FUTEX2_PRIVATE}, "
         "{9, (unsigned long)BUF2, FUTEX2_SIZE_U32 | FUTEX2_PRIVATE}}; "

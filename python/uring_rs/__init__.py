@@ -17,10 +17,13 @@ from ._native import (
     BufferPool,
     Completion,
     FixedBuffer,
+    MemoryRegion,
+    Personality,
     Request,
     Ring,
     SimKernel,
     Sqe,
+    send_msg,
 )
 from ._version import __version__
 from .availability import (
@@ -85,7 +88,9 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
+from .restrictions import Restrictions
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -110,16 +115,20 @@ __all__ = [
     "ForkedRing",
     "FsyncFlags",
     "InvalidEntries",
+    "KernelInfo",
     "MemRegionFlags",
     "MemRegionType",
+    "MemoryRegion",
     "MsgRingFlags",
     "MsgRingOp",
     "NapiOp",
+    "NapiSettings",
     "NapiTracking",
     "NopFlags",
     "NotifUsage",
     "Op",
     "PbufRingFlags",
+    "Personality",
     "PollFlags",
     "ProbeOpFlags",
     "RecvSendFlags",
@@ -127,6 +136,7 @@ __all__ = [
     "RegisterOp",
     "Request",
     "RestrictionOp",
+    "Restrictions",
     "Ring",
     "RingClosed",
     "RingCorrupted",
@@ -157,4 +167,6 @@ __all__ = [
     "flags",
     "is_supported",
     "probe",
+    "query",
+    "send_msg",
 ]

@@ -16,11 +16,14 @@ __all__ = [
     "BufferPool",
     "Completion",
     "FixedBuffer",
+    "MemoryRegion",
+    "Personality",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
     "import_error",
+    "send_msg",
     "unavailable",
 ]
 
@@ -43,7 +46,18 @@ def unavailable() -> UringUnavailable:
 
 
 try:
-    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+    from ._uring import (
+        BufferPool,
+        Completion,
+        FixedBuffer,
+        MemoryRegion,
+        Personality,
+        Request,
+        Ring,
+        SimKernel,
+        Sqe,
+        send_msg,
+    )
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -71,6 +85,16 @@ except ImportError as _error:
 
         class FixedBuffer(_Missing):
             """A registered buffer, of which there are none here."""
+
+        class MemoryRegion(_Missing):
+            """Memory shared with a ring, of which there is none here."""
+
+        class Personality(_Missing):
+            """Registered credentials, of which there are none here."""
+
+        def send_msg(*_args: object, **_kwargs: object) -> None:
+            """Post a completion into a ring, of which there are none here."""
+            raise unavailable()
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

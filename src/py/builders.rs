@@ -1,13 +1,14 @@
 //! The builders, once for `Ring.prep_*` and `Sqe.*`: names, arguments, and what is said of them.
 //!
 //! Every builder also takes `user_data` (any object, handed back with each completion), `flags`
-//! (SqeFlags) and `personality` (of registered credentials, 0 for the ring's own).
+//! (SqeFlags) and `personality` (a Personality or its number, 0 for the ring's own credentials).
 
 use pyo3::prelude::*;
 
 use crate::ops::file;
 use crate::ops::file::RwOptions;
 use crate::py::pool::{self, PyBufferPool};
+use crate::py::register::personality::{credentials, Credentials};
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
 use crate::py::submit::Common;
@@ -19,7 +20,7 @@ type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 fn common<'a, 'py>(
     user_data: Option<Any<'a, 'py>>,
     flags: u32,
-    personality: u16,
+    personality: Credentials,
 ) -> PyResult<Common<'a, 'py>> {
     Ok(Common { user_data, flags: convert::sqe_flags(flags)?, personality })
 }
@@ -49,7 +50,7 @@ macro_rules! builders {
                     $($arg: $type,)*
                     user_data: Option<&Bound<'_, PyAny>>,
                     flags: u32,
-                    personality: u16,
+                    #[pyo3(from_py_with = credentials)] personality: Credentials,
                 ) -> PyResult<Py<PyAny>> {
                     self.prep(py, common(user_data, flags, personality)?, |$keep| $build)
                 }
@@ -69,7 +70,7 @@ macro_rules! builders {
                     $($arg: $type,)*
                     user_data: Option<&Bound<'_, PyAny>>,
                     flags: u32,
-                    personality: u16,
+                    #[pyo3(from_py_with = credentials)] personality: Credentials,
                 ) -> PyResult<PySqe> {
                     PySqe::build(py, common(user_data, flags, personality)?, |$keep| $build)
                 }
@@ -138,7 +139,7 @@ impl PyRing {
         py: Python<'_>,
         user_data: Option<&Bound<'_, PyAny>>,
         flags: u32,
-        personality: u16,
+        #[pyo3(from_py_with = credentials)] personality: Credentials,
     ) -> PyResult<Py<PyAny>> {
         self.prep(py, common(user_data, flags, personality)?, |_| Ok(file::nop()))
     }
@@ -153,7 +154,7 @@ impl PySqe {
         py: Python<'_>,
         user_data: Option<&Bound<'_, PyAny>>,
         flags: u32,
-        personality: u16,
+        #[pyo3(from_py_with = credentials)] personality: Credentials,
     ) -> PyResult<PySqe> {
         PySqe::build(py, common(user_data, flags, personality)?, |_| Ok(file::nop()))
     }

@@ -70,6 +70,13 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
     }
 }
 
+/// Something that a ring's restrictions do not allow.
+#[cold]
+pub(crate) fn restricted(py: Python<'_>, error: &RingError) -> PyErr {
+    let text = format!("{error}: the ring's restrictions do not allow it");
+    make(py, "UringError", Some(Errno::EACCES.0), &text)
+}
+
 /// A member of `uring_rs.errors.Cause`; its bare name if that module does not know it.
 fn cause(py: Python<'_>, name: &str) -> Py<PyAny> {
     match class(py, "Cause").and_then(|causes| causes.getattr(name)) {

@@ -19,6 +19,7 @@ mod pool;
 mod probe;
 mod rawtype;
 mod reap;
+mod register;
 mod registry;
 mod request;
 mod results;
@@ -46,12 +47,16 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<pool::PyBufferPool>()?;
     m.add_class::<pool::PyFixedBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;
+    m.add_class::<register::personality::PyPersonality>()?;
+    m.add_class::<register::region::PyMemoryRegion>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;
     m.add("Completion", completion::type_object(py)?)?;
     m.add_function(wrap_pyfunction!(probe::probe_dict, m)?)?;
     m.add_function(wrap_pyfunction!(probe::_operations, m)?)?;
+    m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
+    m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

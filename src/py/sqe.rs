@@ -12,6 +12,7 @@ use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
 use crate::py::keep::Keep;
+use crate::py::register::personality::Parts;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
 use crate::py::submit::{another_ring, owned_token, Common};
@@ -60,7 +61,14 @@ impl PySqe {
             }
         };
         entry.flags |= common.flags;
-        entry.personality = common.personality;
+        entry.personality = common.personality.number();
+        let credentials = common.personality.ring_id();
+        if keep.ring_id == 0 {
+            keep.ring_id = credentials;
+        } else if credentials != 0 && credentials != keep.ring_id {
+            keep.release(py);
+            return Err(another_ring());
+        }
         // SAFETY: an owned reference, moved into the `Py`.
         let user_data =
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();

@@ -15,6 +15,7 @@ use crate::ring::access::Owned;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::Event;
+use crate::sys::consts::IO_URING_NAPI_TRACKING_INACTIVE;
 use crate::sys::opcode;
 
 /// A completion taken off the ring and not yet handed out.
@@ -76,6 +77,10 @@ pub(crate) struct State {
     pub(crate) peeked: VecDeque<Py<PyAny>>,
     /// Bytes that the next submission may have to move right away.
     pub(crate) staged_bytes: u64,
+    /// The clock that the kernel's waits run on.
+    pub(crate) clock: &'static str,
+    /// How NAPI queues are found: `IO_URING_NAPI_TRACKING_*`.
+    pub(crate) napi_tracking: u32,
     /// Events taken off the ring while the interpreter was away, to be dealt with first.
     stash: VecDeque<Event>,
     /// What each batch keeps alive, by its number.
@@ -89,6 +94,8 @@ impl State {
             ready: VecDeque::new(),
             peeked: VecDeque::new(),
             staged_bytes: 0,
+            clock: "monotonic",
+            napi_tracking: IO_URING_NAPI_TRACKING_INACTIVE,
             stash: VecDeque::new(),
             owners: Vec::new(),
         }

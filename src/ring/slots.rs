@@ -28,6 +28,15 @@ pub const fn internal_key(kind: Kind) -> u64 {
     kind as u64
 }
 
+/// Keys whose low byte is below this are this library's own, those of [`Kind`] and of kinds to come.
+pub const FIRST_FOREIGN_KIND: u8 = 16;
+
+/// May only the kernel send a completion with this key to a ring of ours? A forged one would end a
+/// request whose memory is still in use (I3).
+pub const fn is_reserved(key: u64) -> bool {
+    key & 0xff < FIRST_FOREIGN_KIND as u64
+}
+
 /// At most 2^24 slots: the bits a key has for the index.
 pub const SLOTS_MAX: u32 = 1 << 24;
 

@@ -21,12 +21,24 @@ pub enum Kind {
     Batch = 3,
     /// Nothing: there to make full the number of completions that somebody waits for.
     Filler = 4,
+    /// A message that some ring sent to this one.
+    Message = 5,
 }
 
 /// The key of a completion that is no request's.
 pub const fn internal_key(kind: Kind) -> u64 {
     kind as u64
 }
+
+/// The key of a message that carries `number`, of which 56 bits count.
+pub const fn message_key(number: u64) -> u64 {
+    (number << 8) | Kind::Message as u64
+}
+
+/// At most 2^24 slots: the bits a key has for the index.
+pub const SLOTS_MAX: u32 = 1 << 24;
+
+const NONE: u32 = u32::MAX;
 
 /// Keys whose low byte is below this are this library's own, those of [`Kind`] and of kinds to come.
 pub const FIRST_FOREIGN_KIND: u8 = 16;
@@ -36,11 +48,6 @@ pub const FIRST_FOREIGN_KIND: u8 = 16;
 pub const fn is_reserved(key: u64) -> bool {
     key & 0xff < FIRST_FOREIGN_KIND as u64
 }
-
-/// At most 2^24 slots: the bits a key has for the index.
-pub const SLOTS_MAX: u32 = 1 << 24;
-
-const NONE: u32 = u32::MAX;
 
 /// Where a slot is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

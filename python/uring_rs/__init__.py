@@ -23,6 +23,8 @@ from ._native import (
     Ring,
     SimKernel,
     Sqe,
+    ZcrxBuffer,
+    ZcrxQueue,
     send_msg,
 )
 from ._version import __version__
@@ -160,6 +162,8 @@ __all__ = [
     "WorkerKind",
     "WrongThread",
     "ZcrxAreaFlags",
+    "ZcrxBuffer",
+    "ZcrxQueue",
     "ZeroEntries",
     "__version__",
     "cqe_dtype",

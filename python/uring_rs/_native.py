@@ -22,6 +22,8 @@ __all__ = [
     "Ring",
     "SimKernel",
     "Sqe",
+    "ZcrxBuffer",
+    "ZcrxQueue",
     "import_error",
     "send_msg",
     "unavailable",
@@ -56,6 +58,8 @@ try:
         Ring,
         SimKernel,
         Sqe,
+        ZcrxBuffer,
+        ZcrxQueue,
         send_msg,
     )
 except ImportError as _error:
@@ -88,6 +92,12 @@ except ImportError as _error:
 
         class MemoryRegion(_Missing):
             """Memory shared with a ring, of which there is none here."""
+
+        class ZcrxBuffer(_Missing):
+            """Bytes received without a copy, of which there are none here."""
+
+        class ZcrxQueue(_Missing):
+            """A queue of a network interface, of which there is none here."""
 
         class Personality(_Missing):
             """Registered credentials, of which there are none here."""

@@ -31,6 +31,8 @@ __all__ = [
     "Ring",
     "SimKernel",
     "Sqe",
+    "ZcrxBuffer",
+    "ZcrxQueue",
     "__version__",
     "_close_all",
     "_graveyard",
@@ -100,6 +102,26 @@ class Completion:
 class MemoryRegion:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class ZcrxQueue:
+    @property
+    def id(self) -> int: ...
+    def buffer(self, offset: int, nbytes: int) -> ZcrxBuffer: ...
+
+@final
+class ZcrxBuffer:
+    def release(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
 
 @final
 class Personality:
@@ -287,6 +309,16 @@ class Sqe:
         nbytes: int | None = None,
         *,
         ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def recv_zc(
+        sock: _File,
+        queue: ZcrxQueue | int,
+        nbytes: int = 0,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -539,6 +571,9 @@ class Ring:
     def registered_ring_fd(self) -> int | None: ...
     @property
     def restrictions(self) -> Restrictions | None: ...
+    def register_ifq(
+        self, interface: str | int, queue: int, *, area: int = ..., entries: int = 4096
+    ) -> ZcrxQueue: ...
     def register_region(self, nbytes: int, /) -> MemoryRegion: ...
     def cancel_sync(
         self,
@@ -755,6 +790,16 @@ class Ring:
         nbytes: int | None = None,
         *,
         ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_recv_zc(
+        self,
+        sock: _File,
+        queue: ZcrxQueue | int,
+        nbytes: int = 0,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,

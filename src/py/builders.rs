@@ -86,6 +86,7 @@ mod net;
 mod path;
 mod poll;
 mod time;
+mod zcrx;
 
 #[pymethods]
 impl PyRing {
@@ -105,12 +106,22 @@ impl PyRing {
         pool::make(&slf, count, size)
     }
 
-    /// Have an eventfd count completions.
+    /// Have an eventfd count completions, so that whoever watches it (epoll, another thread) need
+    /// not watch the ring. One eventfd for a ring; its counter says that there was something, not
+    /// how many. Where the ring belongs to one thread, completions that the kernel holds back until
+    /// that thread looks are signalled when they are ready, and can be had then.
     ///
     /// Args:
-    ///     file: the eventfd.
-    ///     async_only: only those that did not complete during submission.
+    ///     file: the eventfd; closing it afterwards is harmless.
+    ///     async_only: only completions that a worker thread of the kernel has posted. What
+    ///         completes during submission is not signalled, and neither is what completes when a
+    ///         file becomes ready: of reads and writes mostly those of files, never those of
+    ///         sockets and pipes. Sound only for who looks at the ring after each submit() anyway.
     ///
+    /// Raises:
+    ///     UringError: EBUSY while one is registered, EINVAL for what is no eventfd.
+    ///
+    /// Kernel: 5.2, async_only 5.6.
     /// Source: io_uring_register_eventfd(3).
     #[pyo3(signature = (file, *, async_only = false))]
     fn register_eventfd(
@@ -123,6 +134,12 @@ impl PyRing {
     }
 
     /// Undo register_eventfd.
+    ///
+    /// Raises:
+    ///     UringError: ENXIO when none is registered.
+    ///
+    /// Kernel: 5.2.
+    /// Source: io_uring_unregister_eventfd(3).
     fn unregister_eventfd(&self, py: Python<'_>) -> PyResult<()> {
         self.set_eventfd(py, None, false)
     }

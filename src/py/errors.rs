@@ -70,11 +70,15 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
     }
 }
 
-/// Something that a ring's restrictions do not allow.
+/// A system call that failed, with what that means where it was made.
 #[cold]
-pub(crate) fn restricted(py: Python<'_>, error: &RingError) -> PyErr {
-    let text = format!("{error}: the ring's restrictions do not allow it");
-    make(py, "UringError", Some(Errno::EACCES.0), &text)
+pub(crate) fn explained(py: Python<'_>, error: &RingError, why: &str) -> PyErr {
+    match error {
+        RingError::Sys(_, errno) => {
+            make(py, "UringError", Some(errno.0), &format!("{error}: {why}"))
+        }
+        error => ring_error(py, error),
+    }
 }
 
 /// A member of `uring_rs.errors.Cause`; its bare name if that module does not know it.

@@ -49,6 +49,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<sim::PySimKernel>()?;
     m.add_class::<register::personality::PyPersonality>()?;
     m.add_class::<register::region::PyMemoryRegion>()?;
+    m.add_class::<register::zcrx::PyZcrxQueue>()?;
+    m.add_class::<register::zcrx::PyZcrxBuffer>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;

@@ -10,6 +10,7 @@ pub(crate) mod query;
 pub(crate) mod region;
 pub(crate) mod restrict;
 mod workers;
+pub(crate) mod zcrx;
 
 use pyo3::prelude::*;
 

@@ -389,7 +389,7 @@ impl PyRing {
         match error {
             RingError::WrongThread => errors::wrong_thread(py, &self.owner_name(py)),
             error if self.restrictions.is_some() && is_restricted(error) => {
-                errors::restricted(py, error)
+                errors::explained(py, error, "the ring's restrictions do not allow it")
             }
             error => errors::ring_error(py, error),
         }

@@ -25,6 +25,7 @@ pub mod sq;
 pub mod teardown;
 pub mod wait;
 pub mod word;
+pub mod zcrx;
 
 use core::ffi::c_void;
 use core::ops::Range;

@@ -101,7 +101,9 @@ def test_more_than_the_queue_holds(target: uring_rs.Ring, fd: int) -> None:
 
 
 def test_from_another_thread(target: uring_rs.Ring) -> None:
-    thread = threading.Thread(target=lambda: [send_msg(target, 0, 255, raw=True) for _ in range(100)])
+    thread = threading.Thread(
+        target=lambda: [send_msg(target, 0, 255, raw=True) for _ in range(100)]
+    )
     thread.start()
     while target.stray_completions < 100:
         target.wait(timeout=0.001)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -206,6 +208,36 @@ def test_the_ring_is_closed_meanwhile(open_ring: Callable[..., uring_rs.Ring]) -
     ring.close()
     thread.join()
     assert found == ["closed"]
+
+
+@pytest.mark.requires_op("OPENAT")
+def test_waits_for_one_that_runs(ring: uring_rs.Ring, tmp_path: Path) -> None:
+    """A worker that waits inside of open is interrupted, and its end awaited."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for _ in range(20):
+        request = ring.prep_openat(fifo, os.O_RDONLY, flags=SqeFlags.ASYNC)
+        ring.submit()
+        assert ring.cancel_sync(request) == 1
+        # Interrupted, in the kernel's own code for it (ERESTARTSYS) or in the outside one.
+        assert one(ring).res in (CANCELED, -errno.EINTR, -512)
+
+
+def test_one_that_does_not_end() -> None:
+    """What the kernel says of a request that runs on is passed on when the time is up, and before
+    that asked again."""
+    sim = uring_rs.SimKernel()
+    with uring_rs.Ring(8, kernel=sim) as ring:
+        ring.prep_nop()
+        one(ring)
+        sim.fail_call("register", 0, errno.ETIME)
+        with pytest.raises(TimeoutError, match="running"):
+            ring.cancel_sync(all=True, timeout=0)
+        sim.fail_call("register", 0, errno.ETIME)
+        assert ring.cancel_sync(all=True) in (0, 1)
+        sim.fail_call("register", 0, errno.EINTR)
+        assert ring.cancel_sync(all=True) in (0, 1)
+        assert sim.faults_left == 0
 
 
 def test_does_not_wait_without_need(ring: uring_rs.Ring, pipe: Pipe) -> None:

@@ -59,6 +59,17 @@ def test_affinity(shared: bool, undo: bool) -> None:
     in_thread(work)
 
 
+def test_of_a_poll_thread() -> None:
+    """With SQPOLL the workers are those of the ring's own thread."""
+    with uring_rs.Ring(8, sqpoll_idle_ms=10) as ring:
+        before = ring.register_iowq_max_workers(2)
+        assert ring.register_iowq_max_workers(before[0]) == (2, before[1])
+        ring.register_iowq_aff([min(os.sched_getaffinity(0))])
+        ring.prep_nop(flags=SqeFlags.ASYNC)
+        assert ring.wait_cqe().res == 0
+        ring.unregister_iowq_aff()
+
+
 def test_iterables(ring: uring_rs.Ring) -> None:
     cpus = os.sched_getaffinity(0)
     for form in (cpus, list(cpus), iter(cpus), (cpu for cpu in cpus), [*cpus, *cpus]):

@@ -8,7 +8,7 @@ use crate::ring::kernel::Kernel;
 use crate::ring::probe::{self, Version};
 use crate::ring::slots::Zeroed;
 use crate::ring::Ring;
-use crate::sys::abi::{io_uring_clock_register, io_uring_napi};
+use crate::sys::abi::{io_uring_clock_register, io_uring_napi, io_uring_rsrc_update};
 use crate::sys::consts::*;
 use crate::sys::register::{self, RegisterInfo};
 use crate::sys::Errno;
@@ -81,18 +81,24 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         done.map(drop)
     }
 
-    /// The workers belong to the thread, which gets them with its first submission: make one, of
-    /// nothing (what is staged is not published, so the kernel does not see it).
+    /// The workers belong to the thread, which gets them with its first submission, or when it
+    /// registers a ring's descriptor. The latter touches no queue, where another thread of a shared
+    /// ring may just have shown a chain that must be taken whole.
     fn have_workers(&self) -> Result<(), RingError> {
         if self.is_closed() {
             return Err(RingError::Closed);
         }
-        if self.is_sqpoll() {
+        if self.is_sqpoll() || self.registered_by != 0 {
             return Ok(());
         }
-        // SAFETY: entries that were published and not taken yet are kept by their slots (I2).
-        let entered = unsafe { self.kernel().enter(self.fd(), 1, 0, 0, core::ptr::null(), 0) };
-        entered.map(drop).map_err(super::params::enter_error)
+        let mut update = io_uring_rsrc_update { offset: u32::MAX, resv: 0, data: self.fd() as u64 };
+        // Refused where all places are taken, by restrictions, and before Linux 5.18: then what
+        // follows tells of threads without workers.
+        if self.set(IORING_REGISTER_RING_FDS, &mut update, 1).is_ok() {
+            update.data = 0;
+            self.set(IORING_UNREGISTER_RING_FDS, &mut update, 1)?;
+        }
+        Ok(())
     }
 
     /// Limit the number of bounded and unbounded workers; 0 leaves a limit as it is. Returns the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 import uring_rs
-from conformance.kit import Pipe, idle, one
+from conformance.kit import Pipe, idle, one, results
 from uring_rs import SqeFlags
 
 pytestmark = pytest.mark.requires_op("NOP", "READ")
@@ -85,6 +86,31 @@ def test_affinity_before_anything_was_submitted(shared: bool) -> None:
             idle(ring)
 
     in_thread(work)
+
+
+def test_chains_of_other_threads_stay_whole(open_ring: Callable[..., uring_rs.Ring]) -> None:
+    """Settings are made while others submit: no link of theirs is cut, and no result is lost."""
+    ring = open_ring(64, shared=True)
+    stop = threading.Event()
+
+    def settings() -> None:
+        while not stop.is_set():
+            ring.register_iowq_aff(os.sched_getaffinity(0))
+            ring.register_iowq_max_workers()
+
+    thread = threading.Thread(target=settings)
+    thread.start()
+    try:
+        for _ in range(200):
+            # The first fails, so that what is linked to it must not be done.
+            ring.prep_read(1 << 20, bytearray(1), flags=SqeFlags.IO_LINK, user_data="a")
+            ring.prep_nop(flags=SqeFlags.IO_LINK, user_data="b")
+            ring.prep_nop(user_data="c")
+            found = results(ring, 3)
+            assert found == {"a": -errno.EBADF, "b": -errno.ECANCELED, "c": -errno.ECANCELED}
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_what_is_staged_stays_staged(ring: uring_rs.Ring) -> None:

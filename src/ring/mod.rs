@@ -162,7 +162,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         }
         let wait_region =
             config.wait_region.then(|| WaitRegion::register(kernel, fd)).transpose()?;
-        let enabled = config.shared && config.begins_disabled();
+        let enabled = config.shared && config.speaks_first();
         if enabled {
             let none = core::ptr::null_mut();
             // SAFETY: takes no argument (I9: nobody else knows the ring).

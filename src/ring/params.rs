@@ -58,7 +58,7 @@ impl Config {
     }
 
     /// Must something be said before the ring is enabled?
-    pub fn begins_disabled(&self) -> bool {
+    pub fn speaks_first(&self) -> bool {
         self.restrictions.is_some() || self.wait_region
     }
 
@@ -98,7 +98,7 @@ impl Config {
 
     /// Sets of flags to try, best first.
     fn tiers(&self) -> Vec<u32> {
-        let disabled = if self.begins_disabled() { IORING_SETUP_R_DISABLED } else { 0 };
+        let disabled = if self.speaks_first() { IORING_SETUP_R_DISABLED } else { 0 };
         self.flag_sets().into_iter().map(|flags| flags | disabled).collect()
     }
 

@@ -18,11 +18,16 @@ from ._native import (
     Completion,
     CqeArray,
     FixedBuffer,
+    MemoryRegion,
+    Personality,
     Request,
     Ring,
     SimKernel,
     Sqe,
     StatxResult,
+    ZcrxBuffer,
+    ZcrxQueue,
+    send_msg,
 )
 from ._version import __version__
 from .availability import (
@@ -94,7 +99,9 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
+from .restrictions import Restrictions
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -122,17 +129,21 @@ __all__ = [
     "ForkedRing",
     "FsyncFlags",
     "InvalidEntries",
+    "KernelInfo",
     "MadviseAdvice",
     "MemRegionFlags",
     "MemRegionType",
+    "MemoryRegion",
     "MsgRingFlags",
     "MsgRingOp",
     "NapiOp",
+    "NapiSettings",
     "NapiTracking",
     "NopFlags",
     "NotifUsage",
     "Op",
     "PbufRingFlags",
+    "Personality",
     "PollFlags",
     "ProbeOpFlags",
     "RecvSendFlags",
@@ -142,6 +153,7 @@ __all__ = [
     "Request",
     "ResolveFlags",
     "RestrictionOp",
+    "Restrictions",
     "Ring",
     "RingClosed",
     "RingCorrupted",
@@ -168,6 +180,8 @@ __all__ = [
     "WorkerKind",
     "WrongThread",
     "ZcrxAreaFlags",
+    "ZcrxBuffer",
+    "ZcrxQueue",
     "ZeroEntries",
     "__version__",
     "cqe_dtype",
@@ -175,4 +189,6 @@ __all__ = [
     "flags",
     "is_supported",
     "probe",
+    "query",
+    "send_msg",
 ]

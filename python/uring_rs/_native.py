@@ -17,12 +17,17 @@ __all__ = [
     "Completion",
     "CqeArray",
     "FixedBuffer",
+    "MemoryRegion",
+    "Personality",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "ZcrxBuffer",
+    "ZcrxQueue",
     "import_error",
+    "send_msg",
     "unavailable",
 ]
 
@@ -50,11 +55,16 @@ try:
         Completion,
         CqeArray,
         FixedBuffer,
+        MemoryRegion,
+        Personality,
         Request,
         Ring,
         SimKernel,
         Sqe,
         StatxResult,
+        ZcrxBuffer,
+        ZcrxQueue,
+        send_msg,
     )
 except ImportError as _error:
     import_error = _error
@@ -86,6 +96,22 @@ except ImportError as _error:
 
         class FixedBuffer(_Missing):
             """A registered buffer, of which there are none here."""
+
+        class MemoryRegion(_Missing):
+            """Memory shared with a ring, of which there is none here."""
+
+        class ZcrxBuffer(_Missing):
+            """Bytes received without a copy, of which there are none here."""
+
+        class ZcrxQueue(_Missing):
+            """A queue of a network interface, of which there is none here."""
+
+        class Personality(_Missing):
+            """Registered credentials, of which there are none here."""
+
+        def send_msg(*_args: object, **_kwargs: object) -> None:
+            """Post a completion into a ring, of which there are none here."""
+            raise unavailable()
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

@@ -3,29 +3,47 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final, type_check_only
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    SupportsIndex,
+    TypeAlias,
+    final,
+    type_check_only,
+)
 
 from typing_extensions import Buffer, disjoint_base
 
 from .flags import Features, SetupFlags
+from .kernel_info import NapiSettings
+from .restrictions import Restrictions
 
 __all__ = [
     "BufferPool",
     "Completion",
     "CqeArray",
     "FixedBuffer",
+    "MemoryRegion",
+    "Personality",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "ZcrxBuffer",
+    "ZcrxQueue",
     "__version__",
     "_close_all",
     "_constants",
     "_graveyard",
     "_operations",
+    "_query",
     "_register_operations",
     "probe",
+    "send_msg",
 ]
 
 __version__: str
@@ -92,6 +110,48 @@ class CqeArray:
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> tuple[int, int, int]: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class MemoryRegion:
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class ZcrxQueue:
+    @property
+    def id(self) -> int: ...
+    def buffer(self, offset: int, nbytes: int) -> ZcrxBuffer: ...
+
+@final
+class ZcrxBuffer:
+    def release(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class Personality:
+    @property
+    def id(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __index__(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
 
 @final
 class Sqe:
@@ -538,6 +598,16 @@ class Sqe:
         personality: int = 0,
     ) -> Sqe: ...
     @staticmethod
+    def recv_zc(
+        sock: _File,
+        queue: ZcrxQueue | int,
+        nbytes: int = 0,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def sendmsg(
         sock: _File,
         buffers: Iterable[Buffer],
@@ -957,6 +1027,8 @@ class Ring:
         sqpoll_cpu: int | None = None,
         shared: bool = False,
         sq_full: Literal["submit", "raise"] = "submit",
+        restrictions: Restrictions | None = None,
+        wait_region: bool = False,
         trace: _Trace | None = None,
         kernel: SimKernel | None = None,
     ) -> Self: ...
@@ -1022,6 +1094,43 @@ class Ring:
     def buffer_pool(self, count: int, size: int) -> BufferPool: ...
     def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
+    def register_personality(self) -> Personality: ...
+    def unregister_personality(self, personality: SupportsIndex, /) -> None: ...
+    def register_iowq_aff(self, cpus: Iterable[int], /) -> None: ...
+    def unregister_iowq_aff(self) -> None: ...
+    def register_iowq_max_workers(
+        self, bounded: int | None = None, unbounded: int | None = None
+    ) -> tuple[int, int]: ...
+    def register_napi(
+        self,
+        busy_poll: float,
+        *,
+        prefer_busy_poll: bool = False,
+        tracking: str = "dynamic",
+    ) -> NapiSettings: ...
+    def unregister_napi(self) -> NapiSettings: ...
+    def add_napi_id(self, napi_id: int, /) -> None: ...
+    def remove_napi_id(self, napi_id: int, /) -> None: ...
+    def register_clock(self, clock: Literal["monotonic", "boottime"], /) -> None: ...
+    @property
+    def clock(self) -> str: ...
+    @property
+    def registered_ring_fd(self) -> int | None: ...
+    @property
+    def restrictions(self) -> Restrictions | None: ...
+    def register_ifq(
+        self, interface: str | int, queue: int, *, area: int = ..., entries: int = 4096
+    ) -> ZcrxQueue: ...
+    def register_region(self, nbytes: int, /) -> MemoryRegion: ...
+    def cancel_sync(
+        self,
+        request: Request | None = None,
+        *,
+        file: _File | None = None,
+        op: str | int | None = None,
+        all: bool = False,
+        timeout: float | None = None,
+    ) -> int: ...
     def prep_nop_batch(self, count: int, *, tag: int = 0, flags: int = 0) -> int: ...
     def prep_read_batch(
         self,
@@ -1498,6 +1607,16 @@ class Ring:
         nbytes: int | None = None,
         *,
         ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_recv_zc(
+        self,
+        sock: _File,
+        queue: ZcrxQueue | int,
+        nbytes: int = 0,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1979,6 +2098,10 @@ class SimKernel:
     def in_flight(self) -> int: ...
 
 def probe() -> dict[str, Any]: ...
+def _query() -> dict[str, int]: ...
+def send_msg(
+    ring: Ring | _File, res: int, data: int = 0, *, cqe_flags: int = 0, raw: bool = False
+) -> None: ...
 def _operations() -> list[dict[str, Any]]: ...
 def _register_operations() -> list[dict[str, Any]]: ...
 def _constants() -> list[tuple[str, int, str]]: ...

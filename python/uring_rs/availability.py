@@ -54,6 +54,9 @@ class Availability:
     ops: tuple[str, ...] = ()
     """The operations the kernel has ("READ", ...)."""
 
+    register_ops: tuple[str, ...] = ()
+    """The register operations the kernel has, by the names of RegisterOp ("CLOCK", ...)."""
+
     environment: Mapping[str, object] = field(default_factory=dict, hash=False)
     """What was looked at besides: sysctls, seccomp mode, limits, CPUs."""
 
@@ -112,5 +115,8 @@ def _from_kernel(found: Mapping[str, Any]) -> Availability:
         features=Features(found["features"]),
         setup_flags=SetupFlags(found["setup_flags"]),
         ops=tuple(found["ops"]),
+        register_ops=tuple(
+            name.removeprefix("REGISTER_") for name in found.get("register_ops", ())
+        ),
         environment=dict(found["environment"]),
     )

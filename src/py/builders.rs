@@ -1,12 +1,13 @@
 //! The builders, once for `Ring.prep_*` and `Sqe.*`: names, arguments, and what is said of them.
 //!
 //! Every builder also takes `user_data` (any object, handed back with each completion), `flags`
-//! (SqeFlags) and `personality` (of registered credentials, 0 for the ring's own).
+//! (SqeFlags) and `personality` (a Personality or its number, 0 for the ring's own credentials).
 
 use pyo3::prelude::*;
 
 use crate::ops::file::RwOptions;
 use crate::py::pool::{self, PyBufferPool};
+use crate::py::register::personality::{credentials, Credentials};
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
 use crate::py::submit::Common;
@@ -18,7 +19,7 @@ type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 fn common<'a, 'py>(
     user_data: Option<Any<'a, 'py>>,
     flags: u32,
-    personality: u16,
+    personality: Credentials,
 ) -> PyResult<Common<'a, 'py>> {
     Ok(Common { user_data, flags: convert::sqe_flags(flags)?, personality })
 }
@@ -48,7 +49,7 @@ macro_rules! builders {
                     $($arg: $type,)*
                     user_data: Option<&Bound<'_, PyAny>>,
                     flags: u32,
-                    personality: u16,
+                    #[pyo3(from_py_with = credentials)] personality: Credentials,
                 ) -> PyResult<Py<PyAny>> {
                     self.prep(py, common(user_data, flags, personality)?, |$keep| $build)
                 }
@@ -68,7 +69,7 @@ macro_rules! builders {
                     $($arg: $type,)*
                     user_data: Option<&Bound<'_, PyAny>>,
                     flags: u32,
-                    personality: u16,
+                    #[pyo3(from_py_with = credentials)] personality: Credentials,
                 ) -> PyResult<PySqe> {
                     PySqe::build(py, common(user_data, flags, personality)?, |$keep| $build)
                 }
@@ -95,6 +96,7 @@ mod space;
 mod splice;
 mod stat;
 mod time;
+mod zcrx;
 
 #[pymethods]
 impl PyRing {
@@ -114,12 +116,22 @@ impl PyRing {
         pool::make(&slf, count, size)
     }
 
-    /// Have an eventfd count completions.
+    /// Have an eventfd count completions, so that whoever watches it (epoll, another thread) need
+    /// not watch the ring. One eventfd for a ring; its counter says that there was something, not
+    /// how many. Where the ring belongs to one thread, completions that the kernel holds back until
+    /// that thread looks are signalled when they are ready, and can be had then.
     ///
     /// Args:
-    ///     file: the eventfd.
-    ///     async_only: only those that did not complete during submission.
+    ///     file: the eventfd; closing it afterwards is harmless.
+    ///     async_only: only completions that a worker thread of the kernel has posted. What
+    ///         completes during submission is not signalled, and neither is what completes when a
+    ///         file becomes ready: of reads and writes mostly those of files, never those of
+    ///         sockets and pipes. Sound only for who looks at the ring after each submit() anyway.
     ///
+    /// Raises:
+    ///     UringError: EBUSY while one is registered, EINVAL for what is no eventfd.
+    ///
+    /// Kernel: 5.2, async_only 5.6.
     /// Source: io_uring_register_eventfd(3).
     #[pyo3(signature = (file, *, async_only = false))]
     fn register_eventfd(
@@ -132,6 +144,12 @@ impl PyRing {
     }
 
     /// Undo register_eventfd.
+    ///
+    /// Raises:
+    ///     UringError: ENXIO when none is registered.
+    ///
+    /// Kernel: 5.2.
+    /// Source: io_uring_unregister_eventfd(3).
     fn unregister_eventfd(&self, py: Python<'_>) -> PyResult<()> {
         self.set_eventfd(py, None, false)
     }

@@ -70,6 +70,17 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
     }
 }
 
+/// A system call that failed, with what that means where it was made.
+#[cold]
+pub(crate) fn explained(py: Python<'_>, error: &RingError, why: &str) -> PyErr {
+    match error {
+        RingError::Sys(_, errno) => {
+            make(py, "UringError", Some(errno.0), &format!("{error}: {why}"))
+        }
+        error => ring_error(py, error),
+    }
+}
+
 /// A member of `uring_rs.errors.Cause`; its bare name if that module does not know it.
 fn cause(py: Python<'_>, name: &str) -> Py<PyAny> {
     match class(py, "Cause").and_then(|causes| causes.getattr(name)) {

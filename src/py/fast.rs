@@ -18,6 +18,7 @@ use pyo3::types::PyString;
 
 use crate::ops::file::{self, RwOptions};
 use crate::py::keep::Access;
+use crate::py::register::personality::Credentials;
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
 use crate::py::submit::{owned_token, Common, Want};
@@ -220,7 +221,7 @@ unsafe fn optional<'a, 'py>(py: Python<'py>, object: &'a Object) -> Option<&'a B
 /// What a fast builder passes on: any object, flags, no personality.
 #[inline(always)]
 fn common<'a, 'py>(user_data: Option<&'a Bound<'py, PyAny>>, flags: u8) -> Common<'a, 'py> {
-    Common { user_data, flags, personality: 0 }
+    Common { user_data, flags, personality: Credentials::default() }
 }
 
 unsafe extern "C" fn prep_nop(

@@ -21,6 +21,7 @@ mod probe;
 mod rawtype;
 mod reap;
 mod records;
+mod register;
 mod registry;
 mod request;
 mod results;
@@ -52,6 +53,10 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<pool::PyFixedBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;
     m.add_class::<statx::PyStatxResult>()?;
+    m.add_class::<register::personality::PyPersonality>()?;
+    m.add_class::<register::region::PyMemoryRegion>()?;
+    m.add_class::<register::zcrx::PyZcrxQueue>()?;
+    m.add_class::<register::zcrx::PyZcrxBuffer>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;
@@ -60,6 +65,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tables::_operations, m)?)?;
     m.add_function(wrap_pyfunction!(tables::_register_operations, m)?)?;
     m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
+    m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
+    m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

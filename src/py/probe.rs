@@ -8,8 +8,9 @@ use pyo3::types::PyDict;
 use crate::ring::error::RingError;
 use crate::ring::kernel::{Kernel, Linux};
 use crate::ring::params::{self, Config};
-use crate::ring::probe::{self, Refusal};
+use crate::ring::probe::{self, Refusal, Version};
 use crate::sys::abi::io_uring_params;
+use crate::sys::register::{RegisterInfo, REGISTER_OPS};
 use crate::sys::{opcode, Errno};
 
 /// What trying found.
@@ -17,6 +18,7 @@ struct Found {
     params: io_uring_params,
     setup_flags: u32,
     ops: Vec<&'static str>,
+    register_ops: Vec<&'static str>,
 }
 
 /// Try the three system calls; close what was opened.
@@ -44,12 +46,19 @@ fn use_it(kernel: Linux, fd: i32, params: io_uring_params) -> Result<Found, Refu
     // SAFETY: nothing is submitted and nothing waited for.
     unsafe { kernel.enter(fd, 0, 0, 0, core::ptr::null::<c_void>(), 0) }.map_err(refuse)?;
     let ops = probe::probe_ops(&kernel, fd).map_err(refuse)?;
-    let setup_flags = match probe::query(&kernel) {
-        Ok(answer) => answer.ring_setup_flags as u32,
-        Err(_) => params.flags,
+    // Before the query came, the version is all there is to go by.
+    let (setup_flags, known) = match probe::query(&kernel) {
+        Ok(answer) => (answer.ring_setup_flags as u32, Some(answer.nr_register_opcodes)),
+        Err(_) => (params.flags, None),
     };
+    let version = probe::kernel_version();
+    let has = |op: &&RegisterInfo| match known {
+        Some(count) => op.number < count,
+        None => version >= Version(op.since.0.into(), op.since.1.into(), 0),
+    };
+    let register_ops = REGISTER_OPS.iter().filter(has).map(|op| op.name).collect();
     let ops = ops.iter().filter_map(|op| opcode::info(op).map(|info| info.name)).collect();
-    Ok(Found { params, setup_flags, ops })
+    Ok(Found { params, setup_flags, ops, register_ops })
 }
 
 /// Everything `uring_rs.probe()` tells, as a dict. Never raises for a refusal.
@@ -69,6 +78,7 @@ pub(crate) fn probe_dict(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     answer.set_item("hint", refusal.as_ref().map_or("", |r| r.hint.as_str()))?;
     answer.set_item("features", found.as_ref().map_or(0, |f| f.params.features))?;
     answer.set_item("setup_flags", found.as_ref().map_or(0, |f| f.setup_flags))?;
+    answer.set_item("register_ops", found.as_ref().map_or(&[][..], |f| &f.register_ops))?;
     answer.set_item("ops", found.map_or(Vec::new(), |f| f.ops))?;
     let environment = environment(py)?;
     answer.set_item("kernel", environment.get_item("kernel")?)?;

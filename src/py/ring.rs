@@ -11,6 +11,8 @@ use pyo3::PyTraverseError;
 
 use crate::py::convert::patience;
 use crate::py::kernel::AnyKernel;
+use crate::py::register::personality::Retired;
+use crate::py::register::restrict;
 use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
@@ -20,6 +22,7 @@ use crate::py::{errors, gc, live, registry, request, trace, Core};
 use crate::ring::access::{Hold, RingCell};
 use crate::ring::kernel::Linux;
 use crate::ring::params::{register_error, Config};
+use crate::ring::restrict::Restrictions;
 use crate::ring::{probe, Phase};
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
@@ -45,6 +48,9 @@ use crate::sys::opcode;
 ///         that uses it, and others get WrongThread.
 ///     sq_full: "submit" (prep_* submits what is staged and goes on) or "raise"
 ///         (SubmissionQueueFull).
+///     restrictions: Restrictions: all that the ring may ever do.
+///     wait_region: have the arguments of waits in memory shared with the kernel, which then need
+///         not be copied at each wait with a timeout (Linux 6.13).
 ///     trace: called with an event's name and a dict for every prep, enter and completion.
 ///     kernel: a SimKernel to run on instead of the real one.
 ///
@@ -64,6 +70,10 @@ pub(crate) struct PyRing {
     pub(crate) trace: Option<Py<PyAny>>,
     pub(crate) wake: Wake,
     pub(crate) params: io_uring_params,
+    /// Credentials to unregister when nothing is staged with them.
+    pub(crate) retired: Retired,
+    /// What the ring may do; everything if None.
+    pub(crate) restrictions: Option<Restrictions>,
     ops: OnceLock<probe::OpSet>,
 }
 
@@ -126,7 +136,8 @@ impl PyRing {
 impl PyRing {
     #[new]
     #[pyo3(signature = (entries = 64, *, cq_entries = None, flags = None, sqpoll_idle_ms = None,
-        sqpoll_cpu = None, shared = false, sq_full = "submit", trace = None, kernel = None))]
+        sqpoll_cpu = None, shared = false, sq_full = "submit",
+        restrictions = None, wait_region = false, trace = None, kernel = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -137,6 +148,8 @@ impl PyRing {
         sqpoll_cpu: Option<u32>,
         shared: bool,
         sq_full: &str,
+        restrictions: Option<Bound<'_, PyAny>>,
+        wait_region: bool,
         trace: Option<Bound<'_, PyAny>>,
         kernel: Option<&Bound<'_, PySimKernel>>,
     ) -> PyResult<Self> {
@@ -159,6 +172,8 @@ impl PyRing {
             sqpoll_idle_ms,
             sqpoll_cpu,
             shared,
+            restrictions: restrictions.map(|given| restrict::from_python(&given)).transpose()?,
+            wait_region,
         };
         registry::bury(py);
         let kernel =
@@ -183,6 +198,8 @@ impl PyRing {
             trace,
             wake: Wake::new(fd),
             params,
+            retired: Retired::default(),
+            restrictions: config.restrictions,
             ops: OnceLock::new(),
         })
     }

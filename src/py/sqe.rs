@@ -12,11 +12,12 @@ use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
-use crate::py::keep::Keep;
+use crate::py::keep::{Keep, BIG};
+use crate::py::register::personality::Parts;
 use crate::py::request::RequestKey;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
-use crate::py::submit::{owned_token, Common};
+use crate::py::submit::{another_ring, owned_token, Common};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::opcode;
 
@@ -66,7 +67,15 @@ impl PySqe {
             }
         };
         entry.flags |= common.flags;
-        entry.personality = common.personality;
+        entry.personality = common.personality.number();
+        let credentials = common.personality.ring_id();
+        let target = keep.ring_id & !BIG;
+        if target == 0 {
+            keep.ring_id |= credentials;
+        } else if credentials != 0 && credentials != target {
+            keep.release(py);
+            return Err(another_ring());
+        }
         // SAFETY: an owned reference, moved into the `Py`.
         let user_data =
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();

@@ -16,7 +16,7 @@ use crate::ring::access::Owned;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::{Event, Message};
-use crate::sys::consts::IORING_OP_MSG_RING;
+use crate::sys::consts::{IORING_OP_MSG_RING, IO_URING_NAPI_TRACKING_INACTIVE};
 use crate::sys::opcode;
 
 /// A completion taken off the ring and not yet handed out.
@@ -91,6 +91,10 @@ pub(crate) struct State {
     pub(crate) peeked: VecDeque<Py<PyAny>>,
     /// Bytes that the next submission may have to move right away.
     pub(crate) staged_bytes: u64,
+    /// The clock that the kernel's waits run on.
+    pub(crate) clock: &'static str,
+    /// How NAPI queues are found: `IO_URING_NAPI_TRACKING_*`.
+    pub(crate) napi_tracking: u32,
     /// Events taken off the ring while the interpreter was away, to be dealt with first.
     stash: VecDeque<Event>,
     /// What each batch keeps alive, by its number.
@@ -104,6 +108,8 @@ impl State {
             ready: VecDeque::new(),
             peeked: VecDeque::new(),
             staged_bytes: 0,
+            clock: "monotonic",
+            napi_tracking: IO_URING_NAPI_TRACKING_INACTIVE,
             stash: VecDeque::new(),
             owners: Vec::new(),
         }

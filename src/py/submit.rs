@@ -9,11 +9,13 @@ use pyo3::prelude::*;
 
 use crate::py::keep::{Keep, BIG};
 use crate::py::kernel::AnyKernel;
+use crate::py::register::personality::{Credentials, Parts};
 use crate::py::ring::PyRing;
 use crate::py::state::State;
 use crate::py::{errors, request, trace};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
+use crate::ring::restrict::is_restricted;
 use crate::ring::wait::{EnterPlan, Entered};
 use crate::ring::Phase;
 use crate::sys::abi::io_uring_sqe;
@@ -33,7 +35,7 @@ const SIGNALS_AGAIN_NS: u64 = 50_000_000;
 pub(crate) struct Common<'a, 'py> {
     pub(crate) user_data: Option<&'a Bound<'py, PyAny>>,
     pub(crate) flags: u8,
-    pub(crate) personality: u16,
+    pub(crate) personality: Credentials,
 }
 
 /// How many completions to wait for.
@@ -100,13 +102,16 @@ impl PyRing {
             Ok(sqe) => sqe,
             Err(error) => return Err(self.unreserve(py, index, error)),
         };
-        if keep.ring_id != 0 && keep.ring_id != self.id {
-            if let Err(error) = self.suits(py, keep.ring_id) {
-                return Err(self.unreserve(py, index, error));
+        let credentials = common.personality.ring_id();
+        for wanted in [keep.ring_id, credentials] {
+            if wanted != 0 && wanted != self.id {
+                if let Err(error) = self.suits(py, wanted) {
+                    return Err(self.unreserve(py, index, error));
+                }
             }
         }
         sqe.flags |= common.flags;
-        sqe.personality = common.personality;
+        sqe.personality = common.personality.number();
         keep.set_token(owned_token(py, common.user_data));
         self.stage(py, index, key, sqe)
     }
@@ -446,6 +451,9 @@ impl PyRing {
     pub(crate) fn error(&self, py: Python<'_>, error: &RingError) -> PyErr {
         match error {
             RingError::WrongThread => errors::wrong_thread(py, &self.owner_name(py)),
+            error if self.restrictions.is_some() && is_restricted(error) => {
+                errors::explained(py, error, "the ring's restrictions do not allow it")
+            }
             error => errors::ring_error(py, error),
         }
     }
@@ -482,7 +490,7 @@ impl PyRing {
 #[cold]
 pub(crate) fn another_ring() -> PyErr {
     pyo3::exceptions::PyValueError::new_err(
-        "the request to act on, or the registered buffer, belongs to another ring",
+        "the request to act on, the registered buffer or the personality belongs to another ring",
     )
 }
 

@@ -81,6 +81,18 @@ impl Wake {
         (fd >= 0).then_some(fd)
     }
 
+    /// Do something with the descriptor of a ring that is not closed meanwhile.
+    pub(crate) fn with_fd<T>(
+        &self,
+        act: impl FnOnce(i32) -> Result<T, RingError>,
+    ) -> Result<T, RingError> {
+        let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);
+        if *fd < 0 {
+            return Err(RingError::Closed);
+        }
+        act(*fd)
+    }
+
     /// Wake the waiter, or the next one to wait.
     pub(crate) fn ring(&self, kernel: &AnyKernel) -> Result<(), RingError> {
         let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);

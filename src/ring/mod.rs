@@ -14,6 +14,9 @@ pub mod kernel;
 pub mod mapping;
 pub mod params;
 pub mod probe;
+pub mod region;
+pub mod register;
+pub mod restrict;
 mod ringfd;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -22,6 +25,7 @@ pub mod sq;
 pub mod teardown;
 pub mod wait;
 pub mod word;
+pub mod zcrx;
 
 use core::ffi::c_void;
 use core::ops::Range;
@@ -37,6 +41,7 @@ use error::RingError;
 use kernel::Kernel;
 use mapping::Maps;
 use params::{register_error, Config};
+use region::WaitRegion;
 use slots::{Kind, Slots, Zeroed};
 use sq::Sq;
 
@@ -80,6 +85,12 @@ pub struct Message {
     pub flags: u32,
 }
 
+/// What was done before the ring is used.
+struct Early {
+    enabled: bool,
+    wait_region: Option<Box<WaitRegion>>,
+}
+
 /// A ring entered so often is worth the two system calls that registering its descriptor costs.
 const ENTERS_TO_REGISTER: u32 = 16;
 
@@ -103,6 +114,8 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     batches: Batches,
     shared: bool,
     disabled: bool,
+    /// Where waits find their arguments, if the caller wants it so.
+    wait_region: Option<Box<WaitRegion>>,
     woken: bool,
     /// Closing has been announced, but threads of a shared ring are still inside the kernel.
     refusing: bool,
@@ -119,8 +132,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
         let (fd, params) = params::setup(&kernel, config)?;
-        let maps = match Maps::new(&kernel, fd, &params) {
-            Ok(maps) => maps,
+        let made = Self::before_use(&kernel, fd, config)
+            .and_then(|early| Maps::new(&kernel, fd, &params).map(|maps| (early, maps)));
+        let (early, maps) = match made {
+            Ok(made) => made,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
                 unsafe { kernel.close(fd) };
@@ -133,7 +148,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             fd,
             enter_fd: fd,
             registered_by: 0,
-            enters_to_register: if config.shared { 0 } else { ENTERS_TO_REGISTER },
+            enters_to_register: if config.registers_itself() { ENTERS_TO_REGISTER } else { 0 },
             maps: Some(maps),
             sq,
             cq,
@@ -143,7 +158,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             chains: Chains::default(),
             batches: Batches::default(),
             shared: config.shared,
-            disabled: params.flags & IORING_SETUP_R_DISABLED != 0,
+            disabled: params.flags & IORING_SETUP_R_DISABLED != 0 && !early.enabled,
+            wait_region: early.wait_region,
             woken: false,
             refusing: false,
             cancelling: 0,
@@ -152,6 +168,23 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             has_buffers: false,
             params,
         })
+    }
+
+    /// What must be said before the ring is enabled. A shared ring has no thread to enable it later.
+    fn before_use(kernel: &K, fd: i32, config: &Config) -> Result<Early, RingError> {
+        if let Some(restrictions) = &config.restrictions {
+            restrictions.apply(kernel, fd)?;
+        }
+        let wait_region =
+            config.wait_region.then(|| WaitRegion::register(kernel, fd)).transpose()?;
+        let enabled = config.shared && config.speaks_first();
+        if enabled {
+            let none = core::ptr::null_mut();
+            // SAFETY: takes no argument (I9: nobody else knows the ring).
+            let done = unsafe { kernel.register(fd, IORING_REGISTER_ENABLE_RINGS, none, 0) };
+            done.map_err(register_error)?;
+        }
+        Ok(Early { enabled, wait_region })
     }
 
     /// The kernel this ring talks to.

@@ -4,6 +4,7 @@
 use crate::ring::error::{Call, RingError};
 use crate::ring::kernel::Kernel;
 use crate::ring::probe;
+use crate::ring::restrict::Restrictions;
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
 use crate::sys::Errno;
@@ -35,6 +36,10 @@ pub struct Config {
     pub sqpoll_cpu: Option<u32>,
     /// Usable from many threads at once.
     pub shared: bool,
+    /// What the ring may do; everything if None.
+    pub restrictions: Option<Restrictions>,
+    /// Have the arguments of waits in memory shared with the kernel (Linux 6.13).
+    pub wait_region: bool,
 }
 
 impl Config {
@@ -47,7 +52,20 @@ impl Config {
             sqpoll_idle_ms: None,
             sqpoll_cpu: None,
             shared: false,
+            restrictions: None,
+            wait_region: false,
         }
+    }
+
+    /// Must something be said before the ring is enabled?
+    pub fn speaks_first(&self) -> bool {
+        self.restrictions.is_some() || self.wait_region
+    }
+
+    /// May the ring's descriptor be registered with the thread that owns it? A restricted ring might
+    /// not be allowed to undo it, and would stay open with the thread.
+    pub fn registers_itself(&self) -> bool {
+        !self.shared && self.restrictions.is_none()
     }
 
     fn sqpoll(&self) -> bool {
@@ -80,6 +98,11 @@ impl Config {
 
     /// Sets of flags to try, best first.
     fn tiers(&self) -> Vec<u32> {
+        let disabled = if self.speaks_first() { IORING_SETUP_R_DISABLED } else { 0 };
+        self.flag_sets().into_iter().map(|flags| flags | disabled).collect()
+    }
+
+    fn flag_sets(&self) -> Vec<u32> {
         if let Some(flags) = self.flags {
             // The thread that enables the ring becomes its single issuer, so that a ring can be
             // made in one thread and used in another.

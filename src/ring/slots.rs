@@ -40,6 +40,15 @@ pub const SLOTS_MAX: u32 = 1 << 24;
 
 const NONE: u32 = u32::MAX;
 
+/// Keys whose low byte is below this are this library's own, those of [`Kind`] and of kinds to come.
+pub const FIRST_FOREIGN_KIND: u8 = 16;
+
+/// May only the kernel send a completion with this key to a ring of ours? A forged one would end a
+/// request whose memory is still in use (I3).
+pub const fn is_reserved(key: u64) -> bool {
+    key & 0xff < FIRST_FOREIGN_KIND as u64
+}
+
 /// Where a slot is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

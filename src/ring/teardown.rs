@@ -149,6 +149,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             // SAFETY: the ring's own descriptor, used by nobody from here on (I10, I12).
             unsafe { self.kernel.close(self.fd) };
             self.fd = -1;
+            self.wait_region = None;
         }
         true
     }

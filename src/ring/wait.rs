@@ -8,6 +8,7 @@ use core::ffi::c_void;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::params::enter_error;
+use crate::ring::region::{WaitRegion, WaitRegionRef};
 use crate::ring::slots::Zeroed;
 use crate::ring::{Phase, Ring};
 use crate::sys::abi::{__kernel_timespec, io_uring_getevents_arg};
@@ -27,6 +28,8 @@ pub struct EnterPlan {
     pub min_complete: u32,
     /// IORING_ENTER_* flags.
     pub flags: u32,
+    /// Where to put the arguments of the wait, if the ring has such a place.
+    pub wait_region: Option<WaitRegionRef>,
 }
 
 /// What the kernel said to an [`EnterPlan`].
@@ -63,6 +66,9 @@ impl EnterPlan {
             tv_nsec: (ns % 1_000_000_000) as i64,
         });
         let result = if ts.is_some() || min_wait_us > 0 {
+            if let Some(result) = self.call_with_region(kernel, ts, min_wait_us) {
+                return told(result);
+            }
             let arg = io_uring_getevents_arg {
                 min_wait_usec: min_wait_us,
                 ts: ts.as_ref().map_or(0, |ts| core::ptr::from_ref(ts) as u64),
@@ -73,13 +79,20 @@ impl EnterPlan {
         } else {
             self.call(kernel, 0, core::ptr::null(), 0)
         };
-        match result {
-            Ok(count) => Ok(Entered::Took(count)),
-            Err(Errno::EINTR) => Ok(Entered::Interrupted),
-            Err(Errno::ETIME) => Ok(Entered::TimedOut),
-            Err(Errno::EBUSY) => Ok(Entered::Busy),
-            Err(errno) => Err(enter_error(errno)),
-        }
+        told(result)
+    }
+
+    /// Enter with the arguments in the ring's wait region; None when it has none, or no room.
+    #[inline(always)]
+    fn call_with_region<K: Kernel>(
+        &self,
+        kernel: &K,
+        ts: Option<__kernel_timespec>,
+        min_wait_us: u32,
+    ) -> Option<Result<u32, Errno>> {
+        let extra = IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG;
+        self.wait_region?
+            .enter(ts, min_wait_us, |offset, size| self.call(kernel, extra, offset, size))
     }
 
     #[inline(always)]
@@ -95,6 +108,17 @@ impl EnterPlan {
         // SAFETY: every published entry's memory is held by its slot (I2); `arg` lives in the
         // caller's frame.
         unsafe { kernel.enter(self.fd, self.to_submit, self.min_complete, flags, arg, size) }
+    }
+}
+
+#[inline(always)]
+fn told(result: Result<u32, Errno>) -> Result<Entered, RingError> {
+    match result {
+        Ok(count) => Ok(Entered::Took(count)),
+        Err(Errno::EINTR) => Ok(Entered::Interrupted),
+        Err(Errno::ETIME) => Ok(Entered::TimedOut),
+        Err(Errno::EBUSY) => Ok(Entered::Busy),
+        Err(errno) => Err(enter_error(errno)),
     }
 }
 
@@ -175,7 +199,15 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
 
     fn bare_plan(&self) -> EnterPlan {
         let registered = self.registered_by != 0;
-        EnterPlan { fd: self.enter_fd, registered, to_submit: 0, min_complete: 0, flags: 0 }
+        let wait_region = self.wait_region.as_deref().map(WaitRegion::as_ref);
+        EnterPlan {
+            fd: self.enter_fd,
+            registered,
+            to_submit: 0,
+            min_complete: 0,
+            flags: 0,
+            wait_region,
+        }
     }
 
     #[inline]

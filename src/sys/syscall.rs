@@ -266,6 +266,15 @@ pub fn cpu_count() -> u32 {
     count.max(1) as u32
 }
 
+/// One more than the highest number a CPU can have here.
+pub fn cpu_numbers() -> usize {
+    // As "0-63", or "0-3,8-11".
+    let possible = read_small_file("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = possible.trim().rsplit([',', '-']).next().and_then(|number| number.parse().ok());
+    // As many as any kernel can be built for.
+    last.map_or(8192, |last: usize| last.saturating_add(1).min(8192))
+}
+
 /// Bytes of a page of memory.
 pub fn page_size() -> usize {
     // SAFETY: no memory is passed (I5).
@@ -332,6 +341,7 @@ mod tests {
         let (soft, hard) = limit_nofile().unwrap();
         assert!(soft.unwrap_or(u64::MAX) <= hard.unwrap_or(u64::MAX));
         assert!(cpu_count() >= 1 && page_size().is_power_of_two());
+        assert!((cpu_count() as usize..=8192).contains(&cpu_numbers()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ import uring_rs
 Call = Callable[[uring_rs.Ring], object]
 
 # What a ring is made of does not change, and may be asked for anywhere at any time.
-FACTS = ("sq_entries", "cq_entries", "flags", "features", "shared")
+FACTS = ("sq_entries", "cq_entries", "flags", "features", "shared", "restrictions")
 
 # What tells how things stand: a closed ring still knows.
 STANDING = (
@@ -24,6 +24,8 @@ STANDING = (
     "cq_overflowed",
     "sq_needs_wakeup",
     "stray_completions",
+    "clock",
+    "registered_ring_fd",
 )
 
 
@@ -74,6 +76,7 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_connect": lambda r: r.prep_connect(null, home),
         "prep_send": lambda r: r.prep_send(null, b"data"),
         "prep_recv": lambda r: r.prep_recv(null, buf),
+        "prep_recv_zc": lambda r: r.prep_recv_zc(null, 0),
         "prep_sendmsg": lambda r: r.prep_sendmsg(null, [b"data"]),
         "prep_recvmsg": lambda r: r.prep_recvmsg(null, [buf]),
         "prep_socket": lambda r: r.prep_socket(),
@@ -145,6 +148,19 @@ def _others(request: uring_rs.Request) -> dict[str, Call]:
         "buffer_pool": lambda r: r.buffer_pool(1, 4096),
         "register_eventfd": lambda r: r.register_eventfd(0),
         "unregister_eventfd": lambda r: r.unregister_eventfd(),
+        "register_personality": lambda r: r.register_personality(),
+        "unregister_personality": lambda r: r.unregister_personality(1),
+        "register_iowq_aff": lambda r: r.register_iowq_aff([0]),
+        "unregister_iowq_aff": lambda r: r.unregister_iowq_aff(),
+        "register_iowq_max_workers": lambda r: r.register_iowq_max_workers(),
+        "register_napi": lambda r: r.register_napi(0.001),
+        "unregister_napi": lambda r: r.unregister_napi(),
+        "add_napi_id": lambda r: r.add_napi_id(1000),
+        "remove_napi_id": lambda r: r.remove_napi_id(1000),
+        "register_clock": lambda r: r.register_clock("boottime"),
+        "register_region": lambda r: r.register_region(1),
+        "register_ifq": lambda r: r.register_ifq("lo", 0),
+        "cancel_sync": lambda r: r.cancel_sync(all=True),
         "run_nops": lambda r: r.run_nops(3),
         "run_reads": lambda r: r.run_reads(0, bytearray(8), [0, 4]),
         "run_writes": lambda r: r.run_writes(0, b"12345678", [0, 4]),

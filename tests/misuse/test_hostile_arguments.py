@@ -139,6 +139,42 @@ WAYS = {
         calls = [lambda: ring.prep_connect(Sock(), ("127.0.0.1", 1)),
                  lambda: ring.prep_send(Sock(), target, address=("127.0.0.1", 1))]
     """,
+    "register": """
+        class Number:
+            def __index__(self):
+                deed()
+                return 1
+        class Seconds:
+            def __float__(self):
+                deed()
+                return 0.001
+        class Numbers:
+            def __iter__(self):
+                deed()
+                return iter([0])
+        class File:
+            def fileno(self):
+                deed()
+                return null
+        def restricted():
+            uring_rs.Ring(4, restrictions=uring_rs.Restrictions(sqe_ops=Numbers())).close()
+        def message():
+            try:
+                uring_rs.send_msg(File(), 0, Number())
+            except uring_rs.UringError:
+                pass
+        def cancel():
+            try:
+                ring.cancel_sync(file=File(), op=Number(), all=True, timeout=Seconds())
+            except TypeError:
+                pass
+        calls = [lambda: ring.prep_nop(personality=Number()),
+                 lambda: uring_rs.Sqe.nop(personality=Number()),
+                 lambda: ring.register_iowq_aff(Numbers()),
+                 lambda: ring.register_iowq_max_workers(Number(), Number()),
+                 lambda: ring.register_napi(Seconds()), lambda: ring.register_region(Number()),
+                 restricted, message, cancel]
+    """,
     "buffer": """
         class Exporter:
             def __buffer__(self, flags):

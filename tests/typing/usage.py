@@ -82,6 +82,22 @@ def apart(ring: Ring) -> None:
     assert_type(bytes(sqe), bytes)
 
 
+def registered(ring: Ring) -> None:
+    with ring.register_personality() as personality:
+        assert_type(personality, uring_rs.Personality)
+        ring.unregister_personality(personality)
+    assert_type(ring.register_iowq_max_workers(1), tuple[int, int])
+    ring.register_iowq_aff({0, 1})
+    assert_type(ring.register_napi(0.001), uring_rs.NapiSettings)
+    ring.register_clock("boottime")
+    assert_type(ring.cancel_sync(ring.prep_nop()), int)
+    assert_type(bytes(ring.register_region(4096)), bytes)
+    uring_rs.send_msg(ring, 1, 2)
+    assert_type(uring_rs.query().features, uring_rs.Features)
+    only = uring_rs.Restrictions(sqe_ops=["READ", uring_rs.Op.NOP, 23])
+    assert_type(Ring(8, restrictions=only).restrictions, uring_rs.Restrictions | None)
+
+
 def tracing() -> None:
     def trace(event: str, facts: dict[str, object]) -> None:
         print(event, facts)

@@ -43,6 +43,7 @@ def _as_json(found: Availability) -> str:
         "features": _names(found.features),
         "setup_flags": _names(found.setup_flags),
         "operations": [{"name": name, "since": _since(name)} for name in found.ops],
+        "register_operations": list(found.register_ops),
         "environment": dict(found.environment),
     }
     return json.dumps(facts, indent=2, default=str)
@@ -116,6 +117,8 @@ def _table(found: Availability) -> Iterator[tuple[str, str]]:
             yield title, f"{len(names)}: {' '.join(names)}"
     if found.ops:
         yield "operations", _operations(found.ops)
+    if found.register_ops:
+        yield "registering", f"{len(found.register_ops)}: {' '.join(found.register_ops)}"
 
 
 def run(*, as_json: bool) -> int:

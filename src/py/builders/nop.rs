@@ -97,7 +97,7 @@ impl PyRing {
         nop_flags: u32,
         extra: Option<(u64, u64)>,
         flags: u32,
-        personality: u16,
+        #[pyo3(from_py_with = credentials)] personality: Credentials,
     ) -> PyResult<Py<PyAny>> {
         let pretence = Pretence { nop_flags, result, file, buf, extra };
         let common = common(user_data, flags, personality)?;
@@ -121,7 +121,7 @@ impl PySqe {
         nop_flags: u32,
         extra: Option<(u64, u64)>,
         flags: u32,
-        personality: u16,
+        #[pyo3(from_py_with = credentials)] personality: Credentials,
     ) -> PyResult<PySqe> {
         let pretence = Pretence { nop_flags, result, file, buf, extra };
         let common = common(user_data, flags, personality)?;

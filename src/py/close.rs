@@ -24,6 +24,10 @@ const SHORT_NAP: Duration = Duration::from_millis(1);
 /// How long the collection of a ring that was not closed waits for its requests.
 const LAST_PATIENCE_NS: u64 = 100_000_000;
 
+/// How long each place of a queue may take that is to fill up. A request that takes longer between
+/// its completions is easily cancelled there.
+const FILLING_NS: u64 = 10_000;
+
 /// One look at what another thread is doing.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -150,11 +154,11 @@ impl PyRing {
     /// Steps 3 and 4: cancel, and take completions off until none is live. False when the time is
     /// up first.
     fn drain(&self, py: Python<'_>, deadline: Option<u64>) -> PyResult<bool> {
-        let mut last_live = 0;
+        let (mut last_live, mut last_have) = (0, 0);
         let mut naps = Naps::default();
         loop {
             self.harvest(py)?;
-            let (cancelled, plan) = {
+            let (cancelled, plan, restless) = {
                 let mut state = self.hold(py)?;
                 let live = state.core.live();
                 if live == 0 {
@@ -163,9 +167,11 @@ impl PyRing {
                 // The kernel looks at every request to cancel them all: not again while those of
                 // the last time are still coming in.
                 let stalled = last_live == 0 || live >= last_live;
-                last_live = live;
+                let have = state.have_any();
+                let restless = stalled && last_live > 0 && have > last_have;
+                (last_live, last_have) = (live, have);
                 let cancelled = if stalled { state.core.cancel_in_flight() } else { Ok(()) };
-                (cancelled, state.core.plan_drain())
+                (cancelled, state.core.plan_drain(), restless)
             };
             match cancelled {
                 // Inherited: the kernel lets nobody but the dead thread in.
@@ -182,13 +188,21 @@ impl PyRing {
             }
             let Some(plan) = plan else { return Ok(true) };
             let plan = EnterPlan { min_complete: live, ..plan };
+            let (plan, least) = if restless { self.fill(plan) } else { (plan, 0) };
             let left = deadline.map_or(u64::MAX, |at| at.saturating_sub(self.kernel.now_ns()));
             if left == 0 {
                 return Ok(false);
             }
             let kernel = &self.kernel;
-            let nap = left.min(naps.next(live));
-            let entered = py.detach(|| plan.run(kernel, Some(nap), 0));
+            let nap = left.min(naps.next(live).max(least));
+            let entered = py.detach(|| {
+                let entered = plan.run(kernel, Some(nap), 0)?;
+                // Full now: once more, for the completion that there is no room for.
+                if restless {
+                    plan.run(kernel, Some(nap), 0)?;
+                }
+                Ok::<_, RingError>(entered)
+            });
             match entered {
                 Ok(_) => {}
                 Err(error) if error.passes() => py.detach(|| std::thread::sleep(SHORT_NAP)),
@@ -196,6 +210,14 @@ impl PyRing {
             }
             py.check_signals()?;
         }
+    }
+
+    /// A request completes again and again, faster than it could be cancelled: a multishot timeout
+    /// that is always just running out. Let the queue fill up: it ends when there is no more room.
+    /// What to wait for then, and for how long at least.
+    fn fill(&self, plan: EnterPlan) -> (EnterPlan, u64) {
+        let size = self.params.cq_entries;
+        (EnterPlan { min_complete: size, ..plan }, FILLING_NS * u64::from(size))
     }
 
     /// Wait a little for the requests of a thread that has ended: those under way then end by

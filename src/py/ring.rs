@@ -437,9 +437,9 @@ impl PyRing {
     /// Take all completions there are without waiting, or at most `max` of them.
     #[pyo3(signature = (max = None))]
     fn reap(&self, py: Python<'_>, max: Option<usize>) -> PyResult<Vec<Py<PyAny>>> {
-        let mut taken = Vec::new();
+        let (mut taken, mut looks) = (Vec::new(), 0);
         while taken.len() < max.unwrap_or(usize::MAX) {
-            match self.next_ready(py) {
+            match self.next_while_looking(py, &mut looks) {
                 Ok(Some(next)) => taken.push(next),
                 Ok(None) => break,
                 // What was taken must not be lost; an error that stays comes with the next call.

@@ -319,6 +319,21 @@ def test_multishot_of_another_clock_and_as_an_entry(ring: uring_rs.Ring) -> None
     assert [cqe.res for cqe in several(ring, 2)] == [-ETIME] * 2
 
 
+def test_multishot_faster_than_anybody_reaps(ring: uring_rs.Ring) -> None:
+    """It does not keep a call that takes what there is."""
+    request = ring.prep_timeout(0, multishot=True, user_data="t")
+    ring.submit(wait=3)
+    for _ in range(3):
+        assert {(cqe.user_data, cqe.res) for cqe in ring.reap()} <= {("t", -ETIME)}
+    assert len(ring.reap(5)) <= 5
+    if not request.live:  # there was no room for its next one
+        ring.prep_timeout(0, multishot=True)
+    ring.submit(wait=1)
+    ring.close()
+    for cqe in ring:
+        assert cqe.res in (-ETIME, CANCELED)
+
+
 def test_multishot_cannot_be_absolute(ring: uring_rs.Ring) -> None:
     with pytest.raises(ValueError, match="absolute"):
         ring.prep_timeout(time.monotonic(), multishot=True, absolute=True)

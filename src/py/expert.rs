@@ -11,7 +11,7 @@ use crate::py::ring::{entry_count, PyRing};
 use crate::py::Core;
 use crate::ring::error::RingError;
 use crate::ring::params::{Config, Sizes};
-use crate::ring::wait::{Entered, Limits};
+use crate::ring::wait::{EnterPlan, Entered, Limits};
 use crate::sys::consts::*;
 
 /// Set a ring up, sharing the workers of another one if there is one.
@@ -177,8 +177,8 @@ impl PyRing {
     ///         more requests are in flight than that, there can be no new ones until some end.
     ///
     /// Raises:
-    ///     ValueError: the ring is not a DEFER_TASKRUN ring (the default ones are), or a size is
-    ///         not possible.
+    ///     ValueError: the ring is not one of DEFER_TASKRUN and NO_SQARRAY (the default ones are),
+    ///         or a size is not possible.
     ///     SubmissionQueueFull: more entries are staged than sq_entries.
     ///     UnsupportedOperation: the running kernel cannot.
     ///
@@ -203,7 +203,12 @@ impl PyRing {
         }
         resized.map_err(|error| self.error(py, &error))?;
         // Work that was deferred while the queues changed may not show in the new ones.
-        self.enter_raw(py, 0, 0, IORING_ENTER_GETEVENTS, Limits::default()).map(drop)
+        let plan = {
+            let state = self.hold(py)?;
+            self.cell.entering();
+            EnterPlan { flags: IORING_ENTER_GETEVENTS, ..state.core.plan_nothing() }
+        };
+        self.run(py, plan, None, false).map(drop)
     }
 
     /// Whether waiting on this ring counts as waiting for I/O in the statistics of the system, and

@@ -55,6 +55,13 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 "only a DEFER_TASKRUN ring can be resized: nothing may complete meanwhile",
             ));
         }
+        if self.params.flags & IORING_SETUP_NO_SQARRAY == 0 {
+            // Linux 6.18 leaves `sq_off.array` zero in its answer.
+            return Err(RingError::BadFlags(
+                "only a NO_SQARRAY ring can be resized: the kernel does not say where the index \
+                 array of the others goes",
+            ));
+        }
         if self.disabled {
             return Err(RingError::Disabled);
         }

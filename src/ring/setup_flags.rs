@@ -4,9 +4,9 @@ use crate::ring::error::RingError;
 use crate::ring::params::Config;
 use crate::sys::consts::*;
 
-/// Later than the header this is written from: entries of 64 and of 128 bytes (Linux 6.19).
+/// Later than Linux 6.18: entries of 64 and of 128 bytes (6.19).
 const SETUP_SQE_MIXED: u32 = 1 << 19;
-/// Entries are taken from the queue's beginning each time (Linux 7.0).
+/// Later than Linux 6.18: entries are taken from the queue's beginning each time (7.0).
 const SETUP_SQ_REWIND: u32 = 1 << 20;
 
 /// All flags of Linux 6.18.
@@ -41,7 +41,7 @@ const NEEDS: [(u32, u32, &str); 7] = [
 ];
 
 /// Flags that exclude each other.
-const EXCLUDES: [(u32, u32, &str); 3] = [
+const EXCLUDES: [(u32, u32, &str); 2] = [
     (
         IORING_SETUP_SQPOLL,
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_DEFER_TASKRUN,
@@ -53,11 +53,6 @@ const EXCLUDES: [(u32, u32, &str); 3] = [
         IORING_SETUP_CQE_MIXED,
         "CQE32 excludes CQE_MIXED: either all completions have 32 bytes or some",
     ),
-    (
-        SETUP_SQE_MIXED,
-        IORING_SETUP_SQE128,
-        "SQE128 excludes SQE_MIXED: either all entries have 128 bytes or some",
-    ),
 ];
 
 /// Refuse what the kernel would not accept, and what this library cannot handle.
@@ -67,9 +62,12 @@ pub fn check(config: &Config) -> Result<(), RingError> {
     if flags & SETUP_SQ_REWIND != 0 {
         return refuse("SQ_REWIND is not supported: entries could not be staged while others wait");
     }
+    if flags & SETUP_SQE_MIXED != 0 {
+        return refuse("SQE_MIXED is not supported: with SQE128 all entries have 128 bytes");
+    }
     // What an unknown flag does to the queues nobody can know.
-    if flags & !(KNOWN | SETUP_SQE_MIXED) != 0 {
-        return Err(RingError::UnknownFlags(flags & !(KNOWN | SETUP_SQE_MIXED)));
+    if flags & !KNOWN != 0 {
+        return Err(RingError::UnknownFlags(flags & !KNOWN));
     }
     let given = [
         (IORING_SETUP_ATTACH_WQ, config.attach_fd.is_some()),

@@ -14,6 +14,7 @@ pub mod net;
 pub mod path;
 pub mod poll;
 pub mod timeout;
+pub mod wide;
 pub mod zcrx;
 
 use crate::sys::abi::io_uring_sqe;

@@ -25,6 +25,7 @@ pub mod stat;
 pub mod timeout;
 pub mod uring_cmd;
 pub mod waitid;
+pub mod wide;
 pub mod zcrx;
 
 use crate::sys::abi::io_uring_sqe;

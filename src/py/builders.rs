@@ -96,6 +96,7 @@ mod space;
 mod splice;
 mod stat;
 mod time;
+mod wide;
 mod zcrx;
 
 #[pymethods]

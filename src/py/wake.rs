@@ -70,6 +70,17 @@ impl Wake {
         self.early.load(Ordering::Relaxed) && self.early.swap(false, Ordering::SeqCst)
     }
 
+    /// Do something with the ring's descriptor, which stays what it is meanwhile.
+    pub(crate) fn with_fd<T>(
+        &self,
+        what: impl FnOnce(i32) -> Result<T, RingError>,
+    ) -> Result<T, RingError> {
+        match *self.fd.lock().unwrap_or_else(PoisonError::into_inner) {
+            fd if fd < 0 => Err(RingError::Closed),
+            fd => what(fd),
+        }
+    }
+
     /// The ring is about to close: ring no more.
     pub(crate) fn mute(&self) {
         *self.fd.lock().unwrap_or_else(PoisonError::into_inner) = -1;
@@ -79,18 +90,6 @@ impl Wake {
     pub(crate) fn descriptor(&self) -> Option<i32> {
         let fd = *self.fd.lock().unwrap_or_else(PoisonError::into_inner);
         (fd >= 0).then_some(fd)
-    }
-
-    /// Do something with the descriptor of a ring that is not closed meanwhile.
-    pub(crate) fn with_fd<T>(
-        &self,
-        act: impl FnOnce(i32) -> Result<T, RingError>,
-    ) -> Result<T, RingError> {
-        let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);
-        if *fd < 0 {
-            return Err(RingError::Closed);
-        }
-        act(*fd)
     }
 
     /// Wake the waiter, or the next one to wait.

@@ -16,12 +16,15 @@ pub mod params;
 pub mod probe;
 pub mod region;
 pub mod register;
+mod resize;
 pub mod restrict;
 mod ringfd;
+mod setup_flags;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod slots;
 pub mod sq;
+mod staging;
 pub mod teardown;
 pub mod wait;
 pub mod word;
@@ -33,14 +36,15 @@ use std::collections::VecDeque;
 
 use crate::sys::abi::{io_uring_cqe, io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
+use crate::sys::{syscall, Errno};
 
 use batches::Batches;
-use chain::Chains;
-use cq::Cq;
+use chain::{Chains, Entry};
+use cq::{BigCqe, Cq};
 use error::RingError;
 use kernel::Kernel;
 use mapping::Maps;
-use params::{register_error, Config};
+use params::{register_error, Config, Made, CQ_ENTRIES_MAX};
 use region::WaitRegion;
 use slots::{Kind, Slots, Zeroed};
 use sq::Sq;
@@ -72,6 +76,8 @@ pub struct Event {
     pub terminal: bool,
     /// The caller asked not to see it (CQE_SKIP_SUCCESS).
     pub skip: bool,
+    /// The completion had 32 bytes: [`Ring::big`] is the rest of it.
+    pub big: bool,
 }
 
 /// A message that another ring sent, or this one to itself.
@@ -113,9 +119,19 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     chains: Chains,
     batches: Batches,
     shared: bool,
+    /// Staging is more than pushing an entry: the ring is shared, or polls for completions.
+    staged_apart: bool,
     disabled: bool,
     /// Where waits find their arguments, if the caller wants it so.
     wait_region: Option<Box<WaitRegion>>,
+    /// It is for the caller to enable the ring, not for its first use.
+    enabled_by_hand: bool,
+    /// The ring ended with its owner's thread.
+    gone: bool,
+    /// The queues were made smaller than there are slots: 1, or 0.
+    shrunk: u32,
+    /// IORING_ENTER_* flags of every wait.
+    wait_flags: u32,
     woken: bool,
     /// Closing has been announced, but threads of a shared ring are still inside the kernel.
     refusing: bool,
@@ -131,33 +147,57 @@ pub struct Ring<K: Kernel, P: Zeroed> {
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
-        let (fd, params) = params::setup(&kernel, config)?;
-        let made = Self::before_use(&kernel, fd, config)
-            .and_then(|early| Maps::new(&kernel, fd, &params).map(|maps| (early, maps)));
-        let (early, maps) = match made {
-            Ok(made) => made,
+        let Made { fd, params, memory } = params::setup(&kernel, config)?;
+        let early = Self::before_use(&kernel, fd, config);
+        let maps = early.and_then(|early| {
+            let maps = match memory {
+                Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
+                    "the kernel uses more memory for the queues than it was given",
+                )),
+                None => Maps::new(&kernel, fd, &params),
+            };
+            maps.map(|maps| (early, maps))
+        });
+        let (early, maps) = match maps {
+            Ok(maps) => maps,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
-                unsafe { kernel.close(fd) };
+                unsafe { ringfd::close(&kernel, fd, params.flags) };
                 return Err(error);
             }
         };
         let (sq, cq) = maps.queues(&params);
+        let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
+        let polled = params.flags & IORING_SETUP_IOPOLL != 0;
+        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
         Ok(Ring {
             kernel,
             fd,
             enter_fd: fd,
-            registered_by: 0,
-            enters_to_register: if config.registers_itself() { ENTERS_TO_REGISTER } else { 0 },
+            registered_by: if index_only { syscall::thread_id() } else { 0 },
+            enters_to_register: if config.registers_itself() && !index_only {
+                ENTERS_TO_REGISTER
+            } else {
+                0
+            },
             maps: Some(maps),
             sq,
             cq,
             // As many requests as the completion queue holds: only multishot can overflow it.
-            slots: Some(Slots::new(params.cq_entries)),
+            // Where it may be resized, so may they.
+            slots: Some(Slots::growable(
+                params.cq_entries,
+                if deferred { CQ_ENTRIES_MAX } else { 0 },
+            )),
             phase: Phase::Open,
             chains: Chains::default(),
             batches: Batches::default(),
             shared: config.shared,
+            staged_apart: config.shared || polled,
+            enabled_by_hand: config.begins_disabled(),
+            gone: false,
+            shrunk: 0,
+            wait_flags: 0,
             disabled: params.flags & IORING_SETUP_R_DISABLED != 0 && !early.enabled,
             wait_region: early.wait_region,
             woken: false,
@@ -172,12 +212,18 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
 
     /// What must be said before the ring is enabled. A shared ring has no thread to enable it later.
     fn before_use(kernel: &K, fd: i32, config: &Config) -> Result<Early, RingError> {
+        let flags = config.flags.unwrap_or(0);
+        if config.speaks_first() && flags & IORING_SETUP_REGISTERED_FD_ONLY != 0 {
+            return Err(RingError::BadFlags(
+                "a REGISTERED_FD_ONLY ring can have neither restrictions nor a wait region",
+            ));
+        }
         if let Some(restrictions) = &config.restrictions {
             restrictions.apply(kernel, fd)?;
         }
         let wait_region =
             config.wait_region.then(|| WaitRegion::register(kernel, fd)).transpose()?;
-        let enabled = config.shared && config.speaks_first();
+        let enabled = config.shared && config.speaks_first() && !config.begins_disabled();
         if enabled {
             let none = core::ptr::null_mut();
             // SAFETY: takes no argument (I9: nobody else knows the ring).
@@ -281,7 +327,24 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return Err(RingError::Closed);
         }
         // SAFETY: the caller's contract (I2).
-        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
+        unsafe { self.register_raw(opcode, arg, nr) }.map_err(register_error)
+    }
+
+    /// As [`Ring::register`], whatever phase the ring is in.
+    ///
+    /// # Safety
+    /// As for [`Kernel::register`].
+    pub(crate) unsafe fn register_raw(
+        &self,
+        opcode: u32,
+        arg: *mut c_void,
+        nr: u32,
+    ) -> Result<u32, Errno> {
+        if self.gone {
+            return Err(Errno::EBADF);
+        }
+        // SAFETY: the caller's contract (I2).
+        unsafe { self.kernel.register(self.fd, opcode | self.by_index(), arg, nr) }
     }
 
     /// Entries that the kernel has not taken, those of open chains included.
@@ -298,7 +361,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return Err(RingError::Closed);
         }
         let max = self.params.cq_entries;
-        if self.batches.in_flight() > 0 && self.live() >= max {
+        if self.batches.in_flight() | self.shrunk > 0 && self.live() >= max {
             return Err(RingError::InFlightFull { max });
         }
         let slots = self.slots.as_mut().ok_or(RingError::Closed)?;
@@ -309,7 +372,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Take a slot for a request that can be staged at once: then [`Ring::stage`] does not fail.
     #[inline(always)]
     pub fn reserve_to_stage(&mut self) -> Option<u32> {
-        if self.shared || !self.sq.has_room() {
+        if self.staged_apart || !self.sq.has_room() {
             return None;
         }
         self.reserve().ok().map(|(index, _)| index)
@@ -332,18 +395,17 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         if self.phase() != Phase::Open {
             return Err(RingError::Closed);
         }
+        if self.staged_apart {
+            return self.stage_apart(index, Entry { sqe, half: None });
+        }
         let Some(slots) = self.slots.as_mut() else { return Err(RingError::Closed) };
         let key = slots.key(index);
         let flags = sqe.flags;
         sqe.flags &= !IOSQE_CQE_SKIP_SUCCESS;
         sqe.user_data = key;
-        if self.shared {
-            self.chains.stage(&mut self.sq, sqe)?;
-        } else {
-            let mark = self.sq.mark();
-            self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
-            self.chains.follow(mark, flags);
-        }
+        let mark = self.sq.mark();
+        self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
+        self.chains.follow(mark, flags);
         slots.activate(index, sqe.opcode, flags);
         Ok(key)
     }
@@ -439,8 +501,14 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 flags: cqe.flags,
                 terminal,
                 skip,
+                big: self.cq.big().is_some(),
             });
         }
+    }
+
+    /// The rest of the event that [`Ring::next_event`] gave last, if that says it is big.
+    pub fn big(&self) -> BigCqe {
+        self.cq.big().unwrap_or_default()
     }
 
     #[cold]
@@ -499,6 +567,9 @@ unsafe impl<K: Kernel, P: Zeroed> Send for Ring<K, P> {}
 
 impl<K: Kernel, P: Zeroed> access::Owned for Ring<K, P> {
     fn enable(&mut self) -> Result<(), RingError> {
+        if self.enabled_by_hand {
+            return Ok(());
+        }
         Ring::enable(self)
     }
 

@@ -36,9 +36,15 @@ impl Region {
         Ok(Region { base, len })
     }
 
-    /// Register it with the ring `fd`, as one that holds wait arguments if `waits`: such a ring must
+    /// Register it with the ring `fd` (which `by_index` says may be an index), as one that holds wait arguments if `waits`: such a ring must
     /// not be enabled yet.
-    pub fn register<K: Kernel>(&self, kernel: &K, fd: i32, waits: bool) -> Result<(), RingError> {
+    pub fn register<K: Kernel>(
+        &self,
+        kernel: &K,
+        fd: i32,
+        by_index: u32,
+        waits: bool,
+    ) -> Result<(), RingError> {
         let mut desc = self.describe();
         let mut arg = io_uring_mem_region_reg {
             region_uptr: core::ptr::from_mut(&mut desc) as u64,
@@ -48,7 +54,7 @@ impl Region {
         let arg = core::ptr::from_mut(&mut arg).cast();
         // SAFETY: both structures live for the call, and the memory is ours; the kernel pins its
         // pages, so it may even be unmapped before the ring is closed (I8).
-        let done = unsafe { kernel.register(fd, IORING_REGISTER_MEM_REGION, arg, 1) };
+        let done = unsafe { kernel.register(fd, IORING_REGISTER_MEM_REGION | by_index, arg, 1) };
         done.map(drop).map_err(|errno| told(kernel, IORING_REGISTER_MEM_REGION, errno))
     }
 
@@ -104,7 +110,7 @@ impl WaitRegion {
     /// Make one for the ring `fd`, which is not enabled yet.
     pub fn register<K: Kernel>(kernel: &K, fd: i32) -> Result<Box<Self>, RingError> {
         let region = Region::new(PLACES * size_of::<io_uring_reg_wait>())?;
-        region.register(kernel, fd, true)?;
+        region.register(kernel, fd, 0, true)?;
         Ok(Box::new(WaitRegion { region, taken: AtomicU64::new(0) }))
     }
 
@@ -135,6 +141,7 @@ impl WaitRegionRef {
         self,
         ts: Option<__kernel_timespec>,
         min_wait_usec: u32,
+        sigmask: Option<&u64>,
         enter: impl FnOnce(*const c_void, usize) -> R,
     ) -> Option<R> {
         // SAFETY: a plan is run while its ring is open, and the ring keeps the region (I8).
@@ -143,7 +150,14 @@ impl WaitRegionRef {
         let flags = if ts.is_some() { IORING_REG_WAIT_TS } else { 0 };
         let ts = ts.unwrap_or_default();
         let size = size_of::<io_uring_reg_wait>();
-        let wait = io_uring_reg_wait { ts, min_wait_usec, flags, ..Default::default() };
+        let wait = io_uring_reg_wait {
+            ts,
+            min_wait_usec,
+            flags,
+            sigmask: sigmask.map_or(0, |mask| core::ptr::from_ref(mask) as u64),
+            sigmask_sz: if sigmask.is_some() { size_of::<u64>() as u32 } else { 0 },
+            ..Default::default()
+        };
         // SAFETY: `place` is within the region and this thread's alone; no reference is made to
         // what the kernel reads (I5).
         unsafe { waits.region.base.cast::<io_uring_reg_wait>().add(place).write(wait) };

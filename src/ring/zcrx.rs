@@ -70,7 +70,7 @@ impl Ifq {
         })
     }
 
-    fn register<K: Kernel>(&mut self, kernel: &K, fd: i32) -> Result<(), RingError> {
+    fn register<K: Kernel>(&mut self, kernel: &K, fd: i32, by_index: u32) -> Result<(), RingError> {
         let mut area = io_uring_zcrx_area_reg {
             addr: self.area.base().as_ptr() as u64,
             len: self.area.size() as u64,
@@ -82,7 +82,7 @@ impl Ifq {
         let arg = core::ptr::from_mut(&mut self.reg).cast();
         // SAFETY: the structures live for the call, the memory they name is ours (I2); its pages
         // are pinned by the kernel for as long as it uses them (I8).
-        let done = unsafe { kernel.register(fd, IORING_REGISTER_ZCRX_IFQ, arg, 1) };
+        let done = unsafe { kernel.register(fd, IORING_REGISTER_ZCRX_IFQ | by_index, arg, 1) };
         done.map_err(|errno| told(kernel, IORING_REGISTER_ZCRX_IFQ, errno))?;
         self.token = area.rq_area_token;
         let offsets = self.reg.offsets;
@@ -154,7 +154,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return Err(RingError::Closed);
         }
         let mut ifq = Ifq::new(config)?;
-        ifq.register(self.kernel(), self.fd())?;
+        ifq.register(self.kernel(), self.fd(), self.by_index())?;
         Ok(ifq)
     }
 }

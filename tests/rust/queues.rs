@@ -12,7 +12,10 @@ use uring_rs::ring::cq::Cq;
 use uring_rs::ring::sq::{Sq, SqFull};
 use uring_rs::ring::word::{AtomicU32, Entries, Ordering, Word};
 use uring_rs::sys::abi::{io_uring_cqe, io_uring_sqe};
-use uring_rs::sys::consts::{IORING_SQ_CQ_OVERFLOW, IORING_SQ_NEED_WAKEUP, IORING_SQ_TASKRUN};
+use uring_rs::sys::consts::{
+    IORING_CQE_F_32, IORING_CQE_F_SKIP, IORING_SQ_CQ_OVERFLOW, IORING_SQ_NEED_WAKEUP,
+    IORING_SQ_TASKRUN,
+};
 
 /// A queue's memory, as the kernel shares it.
 struct Memory<T> {
@@ -78,6 +81,8 @@ fn config() -> ProptestConfig {
 #[derive(Clone, Copy, Debug)]
 enum SqStep {
     Push,
+    /// With a second half, on a queue of 128-byte entries.
+    PushWide,
     Publish,
     /// Publish so many of the staged entries (more than there are: all).
     PublishTo(u32),
@@ -92,6 +97,7 @@ enum SqStep {
 fn sq_step() -> impl Strategy<Value = SqStep> {
     prop_oneof![
         8 => Just(SqStep::Push),
+        4 => Just(SqStep::PushWide),
         3 => Just(SqStep::Publish),
         2 => (0..9u32).prop_map(SqStep::PublishTo),
         2 => (-10..3i32).prop_map(SqStep::Rollback),
@@ -129,7 +135,8 @@ impl SqModel {
 
     fn run(&mut self, step: SqStep) {
         match step {
-            SqStep::Push => self.push(),
+            SqStep::Push => self.push(false),
+            SqStep::PushWide => self.push(self.sq.wide()),
             SqStep::Publish => {
                 self.published.append(&mut self.staged);
                 assert_eq!(self.sq.publish() as usize, self.published.len());
@@ -152,11 +159,15 @@ impl SqModel {
         }
     }
 
-    fn push(&mut self) {
+    /// `wide` entries say so in their length, and have their number all over the second half.
+    fn push(&mut self, wide: bool) {
         let user_data = self.pushed;
-        let entry = io_uring_sqe { user_data, off: !user_data, ..Default::default() };
+        let len = u32::from(wide);
+        let entry = io_uring_sqe { user_data, off: !user_data, len, ..Default::default() };
         let full = self.staged.len() + self.published.len() == self.memory.size as usize;
-        assert_eq!(self.sq.push(entry), if full { Err(SqFull) } else { Ok(()) });
+        let pushed =
+            if wide { self.sq.push_wide(entry, &[user_data + 1; 8]) } else { self.sq.push(entry) };
+        assert_eq!(pushed, if full { Err(SqFull) } else { Ok(()) });
         if !full {
             self.staged.push_back(user_data);
             self.pushed += 1;
@@ -182,11 +193,29 @@ impl SqModel {
             let entry = unsafe { self.memory.place(head).read() };
             assert_eq!(Some(entry.user_data), self.published.pop_front());
             assert_eq!(entry.off, !entry.user_data, "half an entry");
+            self.check_second_half(head, entry);
             self.memory.head.store(head.wrapping_add(1), Ordering::Release);
         }
     }
 
+    fn check_second_half(&self, index: u32, entry: io_uring_sqe) {
+        if self.memory.shift == 0 {
+            return;
+        }
+        // SAFETY: the other half of an entry that was just read (I4).
+        let half = unsafe { self.memory.place(index).add(1).cast::<[u64; 8]>().read() };
+        let expected = if entry.len == 1 { entry.user_data + 1 } else { 0 };
+        assert_eq!(half, [expected; 8], "another entry's second half");
+    }
+
     fn check(&mut self) {
+        assert_eq!(self.sq.wide(), self.memory.shift == 1);
+        let entries = self.sq.staged_entries();
+        assert!(entries.iter().map(|(entry, _)| entry.user_data).eq(self.staged.iter().copied()));
+        for (entry, half) in entries {
+            let expected = if entry.len == 1 { entry.user_data + 1 } else { 0 };
+            assert_eq!(half, [expected; 8]);
+        }
         let (staged, published) = (self.staged.len() as u32, self.published.len() as u32);
         assert_eq!(self.sq.size(), self.memory.size);
         assert_eq!(self.sq.staged(), staged);
@@ -259,6 +288,8 @@ impl CqModel {
                     assert_eq!(popped.map(|cqe| cqe.user_data), self.there.pop_front());
                     if let Some(cqe) = popped {
                         assert_eq!(cqe.res, cqe.user_data as i32, "half a completion");
+                        let big = (self.memory.shift == 1).then(|| big_of(cqe.user_data));
+                        assert_eq!(self.cq.big(), big);
                         self.kept += 1;
                     }
                 }
@@ -283,9 +314,77 @@ impl CqModel {
         let cqe = io_uring_cqe { user_data, res: user_data as i32, flags: 0 };
         // SAFETY: past what was posted and not over what is in use, as `used` checked (I4).
         unsafe { self.memory.place(tail).write(cqe) };
+        if self.memory.shift == 1 {
+            // SAFETY: the other half of the same entry (I4).
+            unsafe { self.memory.place(tail).add(1).cast::<[u64; 2]>().write(big_of(user_data)) };
+        }
         self.memory.tail.store(tail.wrapping_add(1), Ordering::Release);
         self.there.push_back(user_data);
         self.posted += 1;
+    }
+}
+
+/// What the rest of a big completion says in these tests.
+fn big_of(user_data: u64) -> [u64; 2] {
+    [!user_data, user_data.wrapping_mul(3)]
+}
+
+/// A queue of completions of both sizes, and the kernel's way of filling it.
+struct MixedModel {
+    memory: Box<Memory<io_uring_cqe>>,
+    cq: Cq,
+    there: VecDeque<(u64, bool)>,
+    posted: u64,
+}
+
+impl MixedModel {
+    fn new(start: u32, size: u32) -> Self {
+        let memory = Memory::new(start, size, 0);
+        let [head, tail, overflow] = memory.words();
+        // SAFETY: one queue's words and entries; the model drops them together (I8).
+        let cq = unsafe { Cq::new(head, tail, overflow, memory.entries(), size) }.mixed();
+        MixedModel { memory, cq, there: VecDeque::new(), posted: 0 }
+    }
+
+    /// Post a completion if there is room. A big one does not wrap: a filler takes the last place,
+    /// and is published with what follows it or, if `apart`, before.
+    fn post(&mut self, big: bool, apart: bool) {
+        let mut tail = self.memory.tail();
+        let at_the_end = tail & (self.memory.size - 1) == self.memory.size - 1;
+        let filler = u32::from(big && at_the_end);
+        if self.memory.used() + filler + u32::from(big) + 1 > self.memory.size {
+            return;
+        }
+        let user_data = self.posted;
+        let write = |at: u32, cqe: io_uring_cqe| {
+            // SAFETY: past what was posted and not over what is in use, as just checked (I4).
+            unsafe { self.memory.place(at).write(cqe) };
+        };
+        if filler == 1 {
+            write(tail, io_uring_cqe { user_data: 77, res: 0, flags: IORING_CQE_F_SKIP });
+            tail = tail.wrapping_add(1);
+            if apart {
+                self.memory.tail.store(tail, Ordering::Release);
+            }
+        }
+        let flags = if big { IORING_CQE_F_32 } else { 0 };
+        write(tail, io_uring_cqe { user_data, res: user_data as i32, flags });
+        tail = tail.wrapping_add(1);
+        if big {
+            // SAFETY: as above (I4).
+            unsafe { self.memory.place(tail).cast::<[u64; 2]>().write(big_of(user_data)) };
+            tail = tail.wrapping_add(1);
+        }
+        self.memory.tail.store(tail, Ordering::Release);
+        self.there.push_back((user_data, big));
+        self.posted += 1;
+    }
+
+    fn pop(&mut self) {
+        let popped = self.cq.pop().map(|cqe| (cqe.user_data, self.cq.big()));
+        let expected = self.there.pop_front();
+        let expected = expected.map(|(user_data, big)| (user_data, big.then(|| big_of(user_data))));
+        assert_eq!(popped, expected);
     }
 }
 
@@ -318,6 +417,68 @@ proptest! {
         for step in steps {
             model.run(step);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn completions_of_both_sizes_come_whole_and_in_order(
+        start in start(),
+        size in (1..5u32).prop_map(|n| 1 << n),
+        steps in prop::collection::vec((0..5u32, any::<bool>(), any::<bool>()), 1..300),
+    ) {
+        let mut model = MixedModel::new(start, size);
+        for (step, big, apart) in steps {
+            match step {
+                0 | 1 => model.post(big, apart),
+                2 | 3 => model.pop(),
+                _ => model.cq.publish(),
+            }
+        }
+        while !model.there.is_empty() {
+            model.pop();
+        }
+        model.pop();
+        model.cq.publish();
+        prop_assert_eq!(model.memory.used(), 0, "every place was given back");
+    }
+}
+
+#[test]
+fn a_lone_filler_is_no_completion() {
+    for start in [0, 3, u32::MAX] {
+        let mut model = MixedModel::new(start, 4);
+        // SAFETY: past what was posted, so the kernel's to write (I4).
+        unsafe {
+            let filler = io_uring_cqe { flags: IORING_CQE_F_SKIP, ..Default::default() };
+            model.memory.place(start).write(filler);
+        }
+        model.memory.tail.store(start.wrapping_add(1), Ordering::Release);
+        assert_eq!(model.cq.ready(), 1);
+        assert!(model.cq.pop().is_none() && model.cq.ready() == 0);
+    }
+}
+
+#[test]
+fn a_flag_that_lies_takes_no_other_completion() {
+    // F_32 on the last completion there is, and at the end of the queue, where no big one can be.
+    for start in [0, 3] {
+        let mut model = MixedModel::new(start, 4);
+        let count = if start == 0 { 1 } else { 2 };
+        for n in 0..count {
+            let flags = if n == 0 { IORING_CQE_F_32 } else { 0 };
+            let cqe = io_uring_cqe { user_data: u64::from(n), res: 0, flags };
+            // SAFETY: past what was posted, so the kernel's to write (I4).
+            unsafe { model.memory.place(start + n).write(cqe) };
+        }
+        model.memory.tail.store(start + count, Ordering::Release);
+        for n in 0..count {
+            assert_eq!(model.cq.pop().map(|cqe| cqe.user_data), Some(u64::from(n)));
+            assert_eq!(model.cq.big(), None);
+        }
+        assert!(model.cq.pop().is_none());
     }
 }
 

@@ -328,3 +328,37 @@ fn memory_goes_back_only_when_nobody_can_use_it() {
     };
     assert!(gives_back(ended, drop));
 }
+
+#[test]
+fn slots_become_more_without_moving() {
+    let mut slots = Slots::<Payload>::growable(2, 40_000);
+    let old: Vec<u32> = (0..2).map(|_| slots.reserve().unwrap()).collect();
+    assert_eq!(slots.reserve(), None);
+    old.iter().for_each(|&index| slots.activate(index, 7, 0));
+    let before: Vec<_> =
+        old.iter().map(|&index| (slots.key(index), slots.payload(index))).collect();
+    for capacity in [3, 100, 40_000] {
+        assert!(slots.grow(capacity) && slots.capacity() == capacity);
+    }
+    assert!(slots.grow(5) && slots.capacity() == 40_000, "slots never become fewer");
+    assert!(!slots.grow(40_001), "there are no addresses for more");
+    for (index, (key, payload)) in old.iter().zip(before) {
+        assert_eq!((slots.key(*index), slots.payload(*index)), (key, payload));
+        assert_eq!((slots.lookup(key), slots.op(*index)), (Some(*index), 7));
+    }
+    let more: Vec<u32> = std::iter::from_fn(|| slots.reserve()).collect();
+    assert_eq!(more.len(), 40_000 - 2);
+    more.into_iter().for_each(|index| slots.free(index));
+    for index in old {
+        slots.finish(index);
+        slots.free(index);
+    }
+}
+
+#[test]
+fn slots_of_the_heap_cannot_grow() {
+    let mut slots = Slots::<Payload>::new(4);
+    assert!(slots.grow(4) && !slots.grow(5));
+    let mut small = Slots::<Payload>::growable(4, 0);
+    assert!(!small.grow(5) && small.capacity() == 4);
+}

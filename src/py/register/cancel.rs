@@ -140,20 +140,20 @@ impl PyRing {
         cancel: &io_uring_sync_cancel_reg,
         wait_ns: u64,
     ) -> PyResult<Said> {
-        let fd = {
+        let (fd, by_index) = {
             let state = self.hold(py)?;
             if state.core.phase() != crate::ring::Phase::Open {
                 drop(state);
                 return Err(self.error(py, &RingError::Closed));
             }
             self.cell.entering();
-            state.core.fd()
+            (state.core.fd(), state.core.by_index())
         };
         let mut cancel = *cancel;
         cancel.timeout = __kernel_timespec { tv_sec: 0, tv_nsec: wait_ns as i64 };
         let (kernel, cell) = (&self.kernel, &self.cell);
         let said = py.detach(|| {
-            let said = ask(kernel, fd, &mut cancel);
+            let said = ask(kernel, fd, by_index, &mut cancel);
             cell.left();
             said
         });
@@ -170,9 +170,14 @@ impl PyRing {
     }
 }
 
-fn ask(kernel: &AnyKernel, fd: i32, cancel: &mut io_uring_sync_cancel_reg) -> Result<u32, Errno> {
+fn ask(
+    kernel: &AnyKernel,
+    fd: i32,
+    by_index: u32,
+    cancel: &mut io_uring_sync_cancel_reg,
+) -> Result<u32, Errno> {
     let arg = core::ptr::from_mut(cancel).cast();
     // SAFETY: what SYNC_CANCEL takes, read during the call only; the ring stays open meanwhile,
     // since its closer waits for whoever is announced (I2, I12).
-    unsafe { kernel.register(fd, IORING_REGISTER_SYNC_CANCEL, arg, 1) }
+    unsafe { kernel.register(fd, IORING_REGISTER_SYNC_CANCEL | by_index, arg, 1) }
 }

@@ -74,7 +74,9 @@ impl PyRing {
         }
         self.check_open(py)?;
         let region = Region::new(nbytes as usize).map_err(|e| errors::ring_error(py, &e))?;
-        self.with_core(py, |state| region.register(state.core.kernel(), state.core.fd(), false))?;
+        self.with_core(py, |state| {
+            region.register(state.core.kernel(), state.core.fd(), state.core.by_index(), false)
+        })?;
         Ok(PyMemoryRegion { region: Arc::new(region) })
     }
 }

@@ -11,7 +11,7 @@ use crate::py::keep::{Keep, WIDE};
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
-use crate::py::{errors, request, trace, Core};
+use crate::py::{errors, request, trace};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::sq::SecondHalf;
@@ -135,7 +135,8 @@ impl PyRing {
         }
     }
 
-    /// As [`PyRing::stage`], for an entry of 128 bytes.
+    /// As [`PyRing::stage`], for an entry of 128 bytes. Apart from it, which is to stay as short as
+    /// it is.
     #[cold]
     pub(crate) fn stage_wide(
         &self,
@@ -145,7 +146,27 @@ impl PyRing {
         sqe: io_uring_sqe,
         half: &SecondHalf,
     ) -> PyResult<Py<PyAny>> {
-        self.stage_by(py, index, key, sqe, |core, sqe| core.stage_wide(index, sqe, half))
+        let request = match request::new(py, key, self.id, sqe.opcode) {
+            Ok(request) => request,
+            Err(error) => return Err(self.unreserve(py, index, error)),
+        };
+        loop {
+            let staged = self.hold(py)?.core.stage_wide(index, sqe, half);
+            let error = match staged {
+                Ok(key) => {
+                    if let Some(callback) = &self.trace {
+                        trace::prep(py, callback, key, &sqe);
+                    }
+                    return Ok(request);
+                }
+                Err(RingError::SqFull) if !self.full_raises => match self.make_room(py) {
+                    Ok(_) => continue,
+                    Err(error) => error,
+                },
+                Err(error) => self.error(py, &error),
+            };
+            return Err(self.unreserve(py, index, error));
+        }
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.
@@ -157,19 +178,6 @@ impl PyRing {
         key: u64,
         sqe: io_uring_sqe,
     ) -> PyResult<Py<PyAny>> {
-        self.stage_by(py, index, key, sqe, |core, sqe| core.stage(index, sqe))
-    }
-
-    /// The same, with `how` putting the entry into the queue.
-    #[inline(always)]
-    pub(crate) fn stage_by(
-        &self,
-        py: Python<'_>,
-        index: u32,
-        key: u64,
-        sqe: io_uring_sqe,
-        how: impl Fn(&mut Core, io_uring_sqe) -> Result<u64, RingError>,
-    ) -> PyResult<Py<PyAny>> {
         let bytes = immediate_bytes(&sqe);
         // Made first: once staged, the request can no longer fail for want of memory.
         let request = match request::new(py, key, self.id, sqe.opcode) {
@@ -179,7 +187,7 @@ impl PyRing {
         loop {
             let staged = {
                 let mut state = self.hold(py)?;
-                let staged = how(&mut state.core, sqe);
+                let staged = state.core.stage(index, sqe);
                 if staged.is_ok() {
                     state.staged_bytes += bytes;
                 }

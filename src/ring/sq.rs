@@ -118,13 +118,21 @@ impl Sq {
         }
         // SAFETY: below head + size, so the kernel is done with the entry's last use (I11).
         unsafe { self.entries.write(self.tail, sqe) };
-        if let Some(second) = &self.second {
-            // What an earlier entry left there must not be taken for this one's.
-            // SAFETY: the other half of the same entry (I11).
-            unsafe { second.write(self.tail, io_uring_sqe::default()) };
+        if self.second.is_some() {
+            self.clear_second();
         }
         self.tail = self.tail.wrapping_add(1);
         Ok(())
+    }
+
+    /// What an earlier entry left in the second half must not be taken for this one's.
+    #[cold]
+    #[inline(never)]
+    fn clear_second(&mut self) {
+        if let Some(second) = &self.second {
+            // SAFETY: the other half of the entry being staged (I11).
+            unsafe { second.write(self.tail, io_uring_sqe::default()) };
+        }
     }
 
     /// Stage one entry of 128 bytes, on a queue that has such.

@@ -109,20 +109,37 @@ impl PyRing {
             Ok(sqe) => sqe,
             Err(error) => return Err(self.unreserve(py, index, error)),
         };
-        let special = keep.ring_id != 0 && keep.ring_id != self.id;
-        if special {
-            if let Err(error) = self.suits(keep.ring_id) {
-                return Err(self.unreserve(py, index, error));
-            }
+        if keep.ring_id != 0 && keep.ring_id != self.id {
+            return self.prep_special(py, common, (index, key), sqe);
         }
         sqe.flags |= common.flags;
         sqe.personality = common.personality;
         keep.set_token(owned_token(py, common.user_data));
-        if let (true, Some(half)) = (special, keep.second_half()) {
-            let half = *half;
-            return self.stage_wide(py, index, key, sqe, &half);
-        }
         self.stage(py, index, key, sqe)
+    }
+
+    /// The rest of [`PyRing::prep`] for a request that is not for any ring.
+    #[cold]
+    #[inline(never)]
+    fn prep_special(
+        &self,
+        py: Python<'_>,
+        common: Common<'_, '_>,
+        (index, key): (u32, u64),
+        mut sqe: io_uring_sqe,
+    ) -> PyResult<Py<PyAny>> {
+        // SAFETY: reserved by the caller, who has gone no further (I1).
+        let keep = unsafe { self.cell.assume_held().keep(index) };
+        if let Err(error) = self.suits(keep.ring_id) {
+            return Err(self.unreserve(py, index, error));
+        }
+        sqe.flags |= common.flags;
+        sqe.personality = common.personality;
+        keep.set_token(owned_token(py, common.user_data));
+        match keep.second_half().copied() {
+            Some(half) => self.stage_wide(py, index, key, sqe, &half),
+            None => self.stage(py, index, key, sqe),
+        }
     }
 
     /// Is this a ring for a request that says so of its ring?

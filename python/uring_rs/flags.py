@@ -167,8 +167,8 @@ class SetupFlags(IntFlag):
     SQ_AFF = 1 << 2  # 5.1: bind that thread to a CPU
     CQSIZE = 1 << 3  # 5.5: the completion queue has a size of its own
     CLAMP = 1 << 4  # 5.6: lower sizes that are too large instead of refusing them
-    ATTACH_WQ = 1 << 5  # 5.6: share the worker threads of another ring
-    R_DISABLED = 1 << 6  # 5.10: start disabled, until RegisterOp.ENABLE_RINGS
+    ATTACH_WQ = 1 << 5  # 5.6: share the worker threads of another ring: Ring(attach_to=...)
+    R_DISABLED = 1 << 6  # 5.10: start disabled, until Ring.enable()
     SUBMIT_ALL = 1 << 7  # 5.18: an invalid entry does not stop the rest of its batch
     COOP_TASKRUN = 1 << 8  # 5.19: do not interrupt the running thread to complete requests
     TASKRUN_FLAG = 1 << 9  # 5.19: show pending completion work as SqRingFlags.TASKRUN

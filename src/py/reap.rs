@@ -99,7 +99,7 @@ impl PyRing {
             let mut state = self.hold(py)?;
             while batch.len < BATCH {
                 let Some(item) = take_one(&mut state) else { break };
-                batch.push(item);
+                batch.push(with_rest(&mut state, item));
             }
             state.take_messages();
             state.core.reaped();
@@ -235,8 +235,17 @@ fn take_one(state: &mut State) -> Option<Item> {
         unsafe { ffi::Py_XINCREF(keep.token()) };
         keep.token()
     };
-    let extra = if event.big { Some(Results::big(state.big())) } else { None };
-    Some(Item { event, op, token, extra })
+    Some(Item { event, op, token, extra: None })
+}
+
+/// The same with the rest of its completion, if that has 32 bytes. To be called before the next
+/// event is taken.
+#[inline(always)]
+fn with_rest(state: &mut State, mut item: Item) -> Item {
+    if item.event.big {
+        item.extra = Some(Results::big(state.big()));
+    }
+    item
 }
 
 /// Show completions of requests that kept nothing but their token. Returns the first event that
@@ -245,12 +254,12 @@ fn take_one(state: &mut State) -> Option<Item> {
 fn take_plain(state: &mut State) -> Option<Item> {
     loop {
         let item = take_one(state)?;
-        let Event { index, terminal, skip, .. } = item.event;
+        let Event { index, terminal, skip, big, .. } = item.event;
         // SAFETY: as in `take_one`; of a request that goes on nothing is let go.
-        if skip || (terminal && !unsafe { state.keep(index) }.is_bare()) {
-            return Some(item);
+        if skip | big || (terminal && !unsafe { state.keep(index) }.is_bare()) {
+            return Some(with_rest(state, item));
         }
-        state.ready.push_back(Ready::new(&item.event, item.op, item.token, item.extra));
+        state.ready.push_back(Ready::new(&item.event, item.op, item.token, None));
         if terminal {
             state.core.free(index);
         }

@@ -12,7 +12,7 @@ use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::{Credentials, Parts};
 use crate::py::ring::PyRing;
 use crate::py::state::State;
-use crate::py::{errors, request, trace, Core};
+use crate::py::{errors, request, trace};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::restrict::is_restricted;
@@ -115,19 +115,12 @@ impl PyRing {
         if credentials != 0 && credentials != self.id {
             return Err(self.unreserve(py, index, another_ring()));
         }
-        let special = keep.ring_id != 0 && keep.ring_id != self.id;
-        if special {
-            if let Err(error) = self.suits(py, keep.ring_id) {
-                return Err(self.unreserve(py, index, error));
-            }
+        if keep.ring_id != 0 && keep.ring_id != self.id {
+            return self.prep_special(py, common, (index, key), sqe);
         }
         sqe.flags |= common.flags;
         sqe.personality = common.personality.number();
         keep.set_token(owned_token(py, common.user_data));
-        if let (true, Some(half)) = (special, keep.second_half()) {
-            let half = *half;
-            return self.stage_wide(py, index, key, sqe, &half);
-        }
         self.stage(py, index, key, sqe)
     }
 
@@ -163,6 +156,30 @@ impl PyRing {
         }
     }
 
+    /// The rest of [`PyRing::prep`] for a request that is not for any ring.
+    #[cold]
+    #[inline(never)]
+    fn prep_special(
+        &self,
+        py: Python<'_>,
+        common: Common<'_, '_>,
+        (index, key): (u32, u64),
+        mut sqe: io_uring_sqe,
+    ) -> PyResult<Py<PyAny>> {
+        // SAFETY: reserved by the caller, who has gone no further (I1).
+        let keep = unsafe { self.cell.assume_held().keep(index) };
+        if let Err(error) = self.suits(py, keep.ring_id) {
+            return Err(self.unreserve(py, index, error));
+        }
+        sqe.flags |= common.flags;
+        sqe.personality = common.personality.number();
+        keep.set_token(owned_token(py, common.user_data));
+        match keep.second_half().copied() {
+            Some(half) => self.stage_wide(py, index, key, sqe, &half),
+            None => self.stage(py, index, key, sqe),
+        }
+    }
+
     /// Is this a ring for a request that says so of its ring?
     #[cold]
     pub(crate) fn suits(&self, py: Python<'_>, wanted: u32) -> PyResult<()> {
@@ -179,7 +196,8 @@ impl PyRing {
         Ok(())
     }
 
-    /// As [`PyRing::stage`], for an entry of 128 bytes.
+    /// As [`PyRing::stage`], for an entry of 128 bytes. Apart from it, which is to stay as short as
+    /// it is.
     #[cold]
     pub(crate) fn stage_wide(
         &self,
@@ -189,7 +207,27 @@ impl PyRing {
         sqe: io_uring_sqe,
         half: &SecondHalf,
     ) -> PyResult<Py<PyAny>> {
-        self.stage_by(py, index, key, sqe, |core, sqe| core.stage_wide(index, sqe, half))
+        let request = match request::new(py, key, self.id, sqe.opcode) {
+            Ok(request) => request,
+            Err(error) => return Err(self.unreserve(py, index, error)),
+        };
+        loop {
+            let staged = self.hold(py)?.core.stage_wide(index, sqe, half);
+            let error = match staged {
+                Ok(key) => {
+                    if let Some(callback) = &self.trace {
+                        trace::prep(py, callback, key, &sqe);
+                    }
+                    return Ok(request);
+                }
+                Err(RingError::SqFull) if !self.full_raises => match self.make_room(py) {
+                    Ok(_) => continue,
+                    Err(error) => error,
+                },
+                Err(error) => self.error(py, &error),
+            };
+            return Err(self.unreserve(py, index, error));
+        }
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.
@@ -201,19 +239,6 @@ impl PyRing {
         key: u64,
         sqe: io_uring_sqe,
     ) -> PyResult<Py<PyAny>> {
-        self.stage_by(py, index, key, sqe, |core, sqe| core.stage(index, sqe))
-    }
-
-    /// The same, with `how` putting the entry into the queue.
-    #[inline(always)]
-    pub(crate) fn stage_by(
-        &self,
-        py: Python<'_>,
-        index: u32,
-        key: u64,
-        sqe: io_uring_sqe,
-        how: impl Fn(&mut Core, io_uring_sqe) -> Result<u64, RingError>,
-    ) -> PyResult<Py<PyAny>> {
         let bytes = immediate_bytes(&sqe);
         // Made first: once staged, the request can no longer fail for want of memory.
         let request = match request::new(py, key, self.id, sqe.opcode) {
@@ -223,7 +248,7 @@ impl PyRing {
         loop {
             let staged = {
                 let mut state = self.hold(py)?;
-                let staged = how(&mut state.core, sqe);
+                let staged = state.core.stage(index, sqe);
                 if staged.is_ok() {
                     state.staged_bytes += bytes;
                 }

@@ -125,10 +125,8 @@ impl Sq {
         }
         // SAFETY: below head + size, so the kernel is done with the entry's last use (I11).
         unsafe { self.entries.write(self.tail, sqe) };
-        if let Some(second) = &self.second {
-            // What an earlier entry left there must not be taken for this one's.
-            // SAFETY: the other half of the same entry (I11).
-            unsafe { second.write(self.tail, io_uring_sqe::default()) };
+        if self.second.is_some() {
+            self.clear_second();
         }
         self.tail = self.tail.wrapping_add(1);
         Ok(())
@@ -142,11 +140,20 @@ impl Sq {
         for element in elements {
             // SAFETY: below head + size, so the kernel is done with the entry's last use (I11).
             unsafe { self.entries.write(self.tail, entry(element)) };
-            if let Some(second) = &self.second {
-                // SAFETY: the other half of the same entry (I11).
-                unsafe { second.write(self.tail, io_uring_sqe::default()) };
+            if self.second.is_some() {
+                self.clear_second();
             }
             self.tail = self.tail.wrapping_add(1);
+        }
+    }
+
+    /// What an earlier entry left in the second half must not be taken for this one's.
+    #[cold]
+    #[inline(never)]
+    fn clear_second(&mut self) {
+        if let Some(second) = &self.second {
+            // SAFETY: the other half of the entry being staged (I11).
+            unsafe { second.write(self.tail, io_uring_sqe::default()) };
         }
     }
 

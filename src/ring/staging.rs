@@ -31,6 +31,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
 
     /// [`Ring::stage`] where that takes more than a push: the ring is shared, or polls for
     /// completions, or the entry has a second half.
+    #[cold]
     #[inline(never)]
     pub(super) fn stage_apart(&mut self, index: u32, mut entry: Entry) -> Result<u64, RingError> {
         if self.params.flags & IORING_SETUP_IOPOLL != 0 {

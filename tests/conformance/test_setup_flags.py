@@ -306,10 +306,10 @@ def test_attach_shares_the_poll_thread(open_ring: Callable[..., uring_rs.Ring]) 
     second = open_ring(4, sqpoll_idle_ms=50, attach_to=first)
     alone = open_ring(4, sqpoll_idle_ms=50)
     assert second.flags & SetupFlags.ATTACH_WQ
-    assert _poll_thread(first) == _poll_thread(second) != _poll_thread(alone)
-    for ring in (first, second):
+    for ring in (first, second, alone):
         ring.prep_nop("polled")
         assert one(ring).user_data == "polled"
+    assert _poll_thread(first) == _poll_thread(second) != _poll_thread(alone)
     first.close()
     second.prep_nop("still there")
     assert one(second).user_data == "still there"

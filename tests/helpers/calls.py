@@ -26,6 +26,7 @@ STANDING = (
     "stray_completions",
     "clock",
     "registered_ring_fd",
+    "iowait",
 )
 
 
@@ -37,6 +38,7 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
     home = ("127.0.0.1", 9)
     return {
         "prep_nop": lambda r: r.prep_nop(),
+        "prep_nop128": lambda r: r.prep_nop128(),
         "prep_read": lambda r: r.prep_read(null, buf),
         "prep_write": lambda r: r.prep_write(null, b"data"),
         "prep_readv": lambda r: r.prep_readv(null, [buf]),
@@ -139,6 +141,8 @@ def _others(request: uring_rs.Request) -> dict[str, Call]:
         "submit": lambda r: r.submit(),
         "submit and wait": lambda r: r.submit(wait=1, timeout=0.01),
         "enter": lambda r: r.enter(0),
+        "enable": lambda r: r.enable(),
+        "resize": lambda r: r.resize(16),
         "sq_wait": lambda r: r.sq_wait(),
         "wake": lambda r: r.wake(),
         "wait": lambda r: r.wait(timeout=0.01),

@@ -398,7 +398,7 @@ def test_pools(ring: uring_rs.Ring, null: int) -> None:
 
 def test_raw_enter(ring: uring_rs.Ring) -> None:
     with pytest.raises(ValueError, match="GETEVENTS"):
-        ring.enter(0, 0, 1 << 3)
+        ring.enter(0, 0, 1 << 8)
     for arguments in ((-1,), (0, -1), (0, 0, -1), (1 << 32,)):
         with pytest.raises(OverflowError):
             ring.enter(*arguments)

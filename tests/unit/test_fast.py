@@ -292,7 +292,7 @@ SIGNATURES = {
     "prep_read": "(self, /, file, buf, offset=-1, nbytes=None, *, rw_flags=0, ioprio=0, "
     "user_data=None, flags=0, personality=0)",
     "push": "(self, sqe, /)",
-    "submit": "(self, /, wait=0, timeout=None)",
+    "submit": "(self, /, wait=0, timeout=None, *, min_wait=None)",
 }
 SIGNATURES["prep_write"] = SIGNATURES["prep_read"]
 

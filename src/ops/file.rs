@@ -33,6 +33,11 @@ pub fn nop() -> io_uring_sqe {
     entry(IORING_OP_NOP, -1)
 }
 
+/// An operation that does nothing, and answers with a 32-byte completion whose rest is `big`.
+pub fn nop_big(big: [u64; 2]) -> io_uring_sqe {
+    io_uring_sqe { off: big[0], addr: big[1], op_flags: IORING_NOP_CQE32, ..nop() }
+}
+
 /// Read into one buffer.
 #[inline(always)]
 pub fn read(fd: i32, addr: u64, len: u32, offset: u64, options: RwOptions) -> io_uring_sqe {

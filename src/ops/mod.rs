@@ -17,6 +17,7 @@ pub mod send;
 pub mod socket;
 pub mod timeout;
 pub mod uring_cmd;
+pub mod wide;
 
 use crate::sys::abi::io_uring_sqe;
 

@@ -13,6 +13,9 @@ const SOCKET_URING_OP_GETSOCKNAME: u32 = 5;
 /// Bytes of its own a command has in an entry of 64 bytes.
 pub const COMMAND_ROOM: usize = 16;
 
+/// The same of an entry of 128 bytes.
+pub const WIDE_ROOM: usize = COMMAND_ROOM + 64;
+
 /// The longest option value: more than any option has, less than a mistake.
 pub const OPTION_MAX: usize = 1 << 16;
 
@@ -102,6 +105,15 @@ pub fn raw(fd: i32, op: u32, with: Command) -> io_uring_sqe {
         pad2: word(8),
         ..command(fd, op)
     }
+}
+
+/// The second half of an entry of 128 bytes, with what the first has no room for.
+pub fn second_half(bytes: &[u8]) -> [u64; 8] {
+    let mut room = [0; WIDE_ROOM - COMMAND_ROOM];
+    let len = bytes.len().min(room.len());
+    room[..len].copy_from_slice(&bytes[..len]);
+    let word = |at: usize| u64::from_ne_bytes(room[at..at + 8].try_into().expect("a word"));
+    core::array::from_fn(|index| word(8 * index))
 }
 
 /// Bytes that wait to be read from a socket.

@@ -82,8 +82,7 @@ impl Run<'_> {
         // Wait until there is room for a good part of a stride again, or at the end for all; if
         // others have filled the ring, for any of theirs.
         let all = self.next == rows.count;
-        let full =
-            all || in_flight >= self.depth || state.core.live() >= self.ring.params.cq_entries;
+        let full = all || in_flight >= self.depth || state.core.live() >= self.ring.cq_size();
         let some = if all { in_flight } else { (self.depth / 8).clamp(1, in_flight.max(1)) };
         let plan = match state.core.plan_submit(if may_wait && full { some } else { 0 }) {
             // No place for this thread's open chain behind the rows: it goes the next time.
@@ -215,13 +214,13 @@ impl PyRing {
         self.flush_held_back(py)?;
         self.harvest(py)?;
         let mut state = self.hold(py)?;
-        let free = state.core.live() < self.params.cq_entries;
+        let free = state.core.live() < self.cq_size();
         Ok(free && state.core.sq().space() > 0)
     }
 
     fn no_room(&self, py: Python<'_>) -> PyResult<PyErr> {
         let full = self.hold(py)?.core.sq().space() == 0;
-        let max = self.params.cq_entries;
+        let max = self.cq_size();
         let error = if full { RingError::SqFull } else { RingError::InFlightFull { max } };
         Ok(self.error(py, &error))
     }
@@ -238,7 +237,7 @@ impl PyRing {
         if rows.count == 0 {
             return Ok(());
         }
-        let depth = depth.unwrap_or(self.params.sq_entries).clamp(1, self.params.cq_entries);
+        let depth = depth.unwrap_or(self.sq_size()).clamp(1, self.cq_size());
         let id = self.begin_batch(py, rows.count, Sink::Array(results), owner)?;
         let mut run = Run { ring: self, id, rows, depth, next: 0 };
         let outcome = self.drive(py, &mut run);

@@ -88,6 +88,7 @@ mod poll;
 pub(crate) mod sends;
 pub(crate) mod sockets;
 mod time;
+mod wide;
 
 #[pymethods]
 impl PyRing {
@@ -131,19 +132,25 @@ impl PyRing {
 
     /// Do nothing.
     ///
+    /// Args:
+    ///     extra: the two numbers in the other half of a completion of 32 bytes (Linux 6.18), on a
+    ///         ring that has them.
+    ///
     /// Kernel: 5.1.
     /// Memory: none.
     /// Result: 0.
     /// Source: io_uring_prep_nop(3).
-    #[pyo3(signature = (user_data = None, *, flags = 0, personality = 0))]
+    #[pyo3(signature = (user_data = None, *, extra = None, flags = 0, personality = 0))]
     fn prep_nop(
         &self,
         py: Python<'_>,
         user_data: Option<&Bound<'_, PyAny>>,
+        extra: Option<(u64, u64)>,
         flags: u32,
         personality: u16,
     ) -> PyResult<Py<PyAny>> {
-        self.prep(py, common(user_data, flags, personality)?, |_| Ok(file::nop()))
+        let sqe = extra.map_or_else(file::nop, |(first, second)| file::nop_big([first, second]));
+        self.prep(py, common(user_data, flags, personality)?, |_| Ok(sqe))
     }
 }
 
@@ -151,13 +158,15 @@ impl PyRing {
 impl PySqe {
     /// Do nothing. See `Ring.prep_nop`.
     #[staticmethod]
-    #[pyo3(signature = (user_data = None, *, flags = 0, personality = 0))]
+    #[pyo3(signature = (user_data = None, *, extra = None, flags = 0, personality = 0))]
     fn nop(
         py: Python<'_>,
         user_data: Option<&Bound<'_, PyAny>>,
+        extra: Option<(u64, u64)>,
         flags: u32,
         personality: u16,
     ) -> PyResult<PySqe> {
-        PySqe::build(py, common(user_data, flags, personality)?, |_| Ok(file::nop()))
+        let sqe = extra.map_or_else(file::nop, |(first, second)| file::nop_big([first, second]));
+        PySqe::build(py, common(user_data, flags, personality)?, |_| Ok(sqe))
     }
 }

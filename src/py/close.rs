@@ -133,7 +133,7 @@ impl PyRing {
             };
             let plan = plan.map_err(|error| self.error(py, &error))?;
             // A thread may wait for any number of completions.
-            pokes = (pokes * 2).min(self.params.sq_entries);
+            pokes = (pokes * 2).min(self.sq_size());
             // Announced by nobody: this thread is the one that closes.
             if let Some(plan) = plan {
                 let kernel = &self.kernel;
@@ -159,6 +159,9 @@ impl PyRing {
                 let live = state.core.live();
                 if live == 0 {
                     return Ok(true);
+                }
+                if state.core.is_gone() {
+                    return Ok(false);
                 }
                 // The kernel looks at every request to cancel them all: not again while those of
                 // the last time are still coming in.

@@ -41,6 +41,10 @@ pub(crate) trait CompletionExtra: Send {
     fn ancdata(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     /// The `msg_flags` the kernel left, MSG_TRUNC and MSG_CTRUNC above all.
     fn msg_flags(&self) -> i32;
+    /// The rest of a 32-byte completion.
+    fn big_cqe(&self) -> Option<[u64; 2]> {
+        None
+    }
 }
 
 #[repr(C)]

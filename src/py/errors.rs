@@ -49,16 +49,21 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
         RingError::TooManyEntries { .. } => {
             make(py, "TooManyEntries", Some(Errno::EINVAL.0), &text)
         }
-        RingError::BadFlags(_) | RingError::ChainTooLong { .. } => {
-            pyo3::exceptions::PyValueError::new_err(text)
-        }
+        RingError::BadFlags(_)
+        | RingError::UnknownFlags(_)
+        | RingError::NotPolled(_)
+        | RingError::NotWide
+        | RingError::ChainTooLong { .. } => pyo3::exceptions::PyValueError::new_err(text),
         RingError::Refused(refusal) => {
             let error = make(py, "UringUnavailable", Some(refusal.errno.0), &text);
             let error = with_attribute(py, error, "reason", refusal.reason.as_str());
             let error = with_attribute(py, error, "hint", refusal.hint.as_str());
             with_attribute(py, error, "cause", cause(py, refusal.cause.error_cause()))
         }
-        RingError::Sys(_, errno) => make(py, "UringError", Some(errno.0), &text),
+        RingError::Sys(_, errno) | RingError::NoHugePages(errno) => {
+            make(py, "UringError", Some(errno.0), &text)
+        }
+        RingError::Disabled => make(py, "UringError", Some(Errno::EBADFD.0), &text),
         RingError::Unsupported { what, since } => unsupported(py, what, *since, &text),
         RingError::SqFull | RingError::InFlightFull { .. } | RingError::BatchesFull { .. } => {
             make(py, "SubmissionQueueFull", Some(Errno::EBUSY.0), &text)

@@ -13,6 +13,7 @@ use crate::ops::args::Args;
 use crate::py::results::Results;
 use crate::py::sqe;
 use crate::ring::slots::Zeroed;
+use crate::ring::sq::SecondHalf;
 use crate::sys::os::{c_void, iovec};
 
 /// Everything one request keeps alive. All zeroes is the empty state.
@@ -27,7 +28,8 @@ pub(crate) struct Keep {
     more: Option<Box<More>>,
     view: MaybeUninit<ffi::Py_buffer>,
     has_view: bool,
-    /// The ring that the request's target or registered buffer belongs to, 0 for any; and [`BIG`].
+    /// The ring that the request's target or registered buffer belongs to, 0 for any; with [`BIG`] and
+    /// [`WIDE`].
     pub(crate) ring_id: u32,
     /// `hold` is an `Sqe` that was pushed.
     pub(crate) pushed: bool,
@@ -40,7 +42,13 @@ struct More {
     /// Boxed one by one: an export must not move when the list grows (I1).
     #[allow(clippy::vec_box)]
     views: Vec<Box<ffi::Py_buffer>>,
+    /// The second half of a 128-byte entry.
+    half: Option<Box<SecondHalf>>,
 }
+
+/// In [`Keep::ring_id`] beside the ring: the request has an entry of 128 bytes. Together with the
+/// test for another ring's request it costs nothing.
+pub(crate) const WIDE: u32 = 1 << 31;
 
 // SAFETY: null pointers, None (a null box), no view: all-zero bytes are the empty value (I1).
 unsafe impl Zeroed for Keep {}
@@ -157,6 +165,18 @@ impl Keep {
         if !matches!(args, Args::None) {
             self.more().args = args;
         }
+    }
+
+    /// The entry has 128 bytes, and this is its second half. To be called after whatever else sets
+    /// `ring_id`.
+    pub(crate) fn set_second_half(&mut self, half: SecondHalf) {
+        self.more().half = Some(Box::new(half));
+        self.ring_id |= WIDE;
+    }
+
+    /// The second half of a 128-byte entry.
+    pub(crate) fn second_half(&self) -> Option<&SecondHalf> {
+        self.more.as_ref().and_then(|more| more.half.as_deref())
     }
 
     /// What the operation's own memory is.

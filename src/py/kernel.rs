@@ -61,6 +61,10 @@ impl Kernel for AnyKernel {
         ask!(self, k => k.map(fd, len, offset))
     }
 
+    fn allocate(&self, len: usize, huge: bool) -> Result<NonNull<u8>, Errno> {
+        ask!(self, k => k.allocate(len, huge))
+    }
+
     unsafe fn unmap(&self, addr: NonNull<u8>, len: usize) {
         // SAFETY: the caller's contract is the same (I8).
         ask!(self, k => unsafe { k.unmap(addr, len) })

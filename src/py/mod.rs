@@ -10,6 +10,7 @@ mod columns;
 mod completion;
 mod convert;
 mod errors;
+mod expert;
 mod fast;
 mod freelist;
 mod gc;

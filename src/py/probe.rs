@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 
 use crate::ring::error::RingError;
 use crate::ring::kernel::{Kernel, Linux};
-use crate::ring::params::{self, Config};
+use crate::ring::params::{self, Config, Made};
 use crate::ring::probe::{self, Refusal};
 use crate::sys::abi::io_uring_params;
 use crate::sys::{opcode, Errno};
@@ -31,7 +31,7 @@ fn attempt(kernel: Linux) -> Result<Found, Refusal> {
     };
     // Without SINGLE_ISSUER, so that no thread comes to own anything.
     let config = Config { shared: true, ..Config::new(8) };
-    let (fd, params) = params::setup(&kernel, &config).map_err(refuse)?;
+    let Made { fd, params, .. } = params::setup(&kernel, &config).map_err(refuse)?;
     let found = use_it(kernel, fd, params);
     // SAFETY: opened above, nothing in flight, used no more (I10).
     unsafe { kernel.close(fd) };

@@ -120,7 +120,7 @@ impl PyRing {
         if item.event.terminal {
             // SAFETY: the request has ended, and its taker, we, alone handles that (I2).
             let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
-            item.extra = keep.results(py, item.event.res);
+            item.extra = Results::joined(item.extra.take(), keep.results(py, item.event.res));
             keep.release(py);
         }
         if item.event.skip {
@@ -206,7 +206,8 @@ fn take_one(state: &mut State) -> Option<Item> {
         unsafe { ffi::Py_XINCREF(keep.token()) };
         keep.token()
     };
-    Some(Item { event, op, token, extra: None })
+    let extra = if event.big { Some(Results::big(state.big())) } else { None };
+    Some(Item { event, op, token, extra })
 }
 
 /// Show completions of requests that kept nothing but their token. Returns the first event that
@@ -220,7 +221,7 @@ fn take_plain(state: &mut State) -> Option<Item> {
         if skip || (terminal && !unsafe { state.keep(index) }.is_bare()) {
             return Some(item);
         }
-        state.ready.push_back(Ready::new(&item.event, item.op, item.token, None));
+        state.ready.push_back(Ready::new(&item.event, item.op, item.token, item.extra));
         if terminal {
             state.core.free(index);
         }

@@ -9,6 +9,7 @@ use crate::ops::uring_cmd::OptionValue;
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
+use crate::ring::cq::BigCqe;
 use crate::ring::kernel::Kernel;
 use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
 
@@ -22,6 +23,8 @@ pub(crate) enum Results {
     SocketOption(OptionValue),
     /// The address of a socket or of its peer.
     SocketName(SockAddr),
+    /// The rest of a 32-byte completion, and what the operation brought besides.
+    Big(BigCqe, Option<Box<Results>>),
 }
 
 pub(crate) struct Message {
@@ -56,11 +59,43 @@ impl Results {
         Some(Box::new(results))
     }
 
+    /// The rest of a 32-byte completion.
+    #[cold]
+    pub(crate) fn big(rest: BigCqe) -> Box<Self> {
+        Box::new(Results::Big(rest, None))
+    }
+
+    /// The rest of a completion, if it has one, with what its operation brought.
+    #[inline(always)]
+    pub(crate) fn joined(big: Option<Box<Self>>, brought: Option<Box<Self>>) -> Option<Box<Self>> {
+        match big {
+            Some(mut big) => {
+                if let Results::Big(_, inner) = &mut *big {
+                    *inner = brought;
+                }
+                Some(big)
+            }
+            None => brought,
+        }
+    }
+
+    /// What the operation brought, without the rest of the completion.
+    fn brought(&self) -> Option<&Self> {
+        match self {
+            Results::Big(_, inner) => inner.as_deref(),
+            other => Some(other),
+        }
+    }
+
     /// Nobody will look at it: close what came with it (I10).
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
         match self {
             Results::Message(message) => message.close_received(kernel),
-            Results::Peer(_) | Results::SocketOption(_) | Results::SocketName(_) => {}
+            Results::Big(_, Some(inner)) => inner.abandon(kernel),
+            Results::Peer(_)
+            | Results::SocketOption(_)
+            | Results::SocketName(_)
+            | Results::Big(_, None) => {}
         }
     }
 }
@@ -93,6 +128,8 @@ impl CompletionExtra for Results {
                 Ok(PyBytes::new(py, value).into_any().unbind())
             }
             Results::SocketName(address) => address::to_python(py, address),
+            Results::Big(_, Some(inner)) => inner.value(py),
+            Results::Big(_, None) => Ok(py.None()),
         }
     }
 
@@ -101,11 +138,15 @@ impl CompletionExtra for Results {
             Results::Peer(address) => address::to_python(py, address),
             Results::Message(message) => address::to_python(py, &message.sender),
             Results::SocketOption(_) | Results::SocketName(_) => Ok(py.None()),
+            Results::Big(_, Some(inner)) => inner.address(py),
+            Results::Big(_, None) => Ok(py.None()),
         }
     }
 
     fn ancdata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let Results::Message(message) = self else { return Ok(PyList::empty(py).into()) };
+        let Some(Results::Message(message)) = self.brought() else {
+            return Ok(PyList::empty(py).into());
+        };
         let items: Vec<_> = message
             .ancillary
             .iter()
@@ -115,9 +156,16 @@ impl CompletionExtra for Results {
     }
 
     fn msg_flags(&self) -> i32 {
+        match self.brought() {
+            Some(Results::Message(message)) => message.flags,
+            _ => 0,
+        }
+    }
+
+    fn big_cqe(&self) -> Option<BigCqe> {
         match self {
-            Results::Message(message) => message.flags,
-            Results::Peer(_) | Results::SocketOption(_) | Results::SocketName(_) => 0,
+            Results::Big(rest, _) => Some(*rest),
+            _ => None,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::py::sqe::PySqe;
 use crate::py::state::State;
 use crate::py::submit::Want;
 use crate::py::wake::Wake;
-use crate::py::{errors, gc, registry, request, trace, Core};
+use crate::py::{errors, expert, gc, registry, request, trace};
 use crate::ring::access::{Hold, RingCell};
 use crate::ring::kernel::Linux;
 use crate::ring::params::{register_error, Config};
@@ -37,10 +37,16 @@ use crate::sys::opcode;
 ///     entries: submission entries, 1 to 32768; the kernel rounds up to a power of two.
 ///     cq_entries: completion entries, at least as many, up to 65536 (default: twice entries).
 ///         As many requests can be unfinished at a time.
-///     flags: SetupFlags in place of the best known ones.
+///     flags: SetupFlags in place of the best known ones. With R_DISABLED the ring does nothing
+///         until enable(). With NO_MMAP it lives in memory of this process; with
+///         REGISTERED_FD_ONLY it has no descriptor, and only the thread that makes it can use it.
+///         IOPOLL takes reads and writes of O_DIRECT files on devices that can be polled; those of
+///         other files fail with EOPNOTSUPP.
 ///     sqpoll_idle_ms: have a kernel thread poll for submissions, and sleep after so many idle
 ///         milliseconds. Never faster on machines with few processors.
 ///     sqpoll_cpu: the processor of that thread.
+///     attach_to: a ring whose workers, and poll thread if it has one, to share.
+///     huge_pages: put the ring into huge pages (implies NO_MMAP), of which some must be free.
 ///     shared: usable from many threads at once. Otherwise the ring belongs to the first thread
 ///         that uses it, and others get WrongThread.
 ///     sq_full: "submit" (prep_* submits what is staged and goes on) or "raise"
@@ -64,6 +70,8 @@ pub(crate) struct PyRing {
     pub(crate) trace: Option<Py<PyAny>>,
     pub(crate) wake: Wake,
     pub(crate) params: io_uring_params,
+    /// Entries of the two queues, which `resize` changes; those of `params` are as at first.
+    sizes: [AtomicU32; 2],
     ops: OnceLock<probe::OpSet>,
 }
 
@@ -101,6 +109,29 @@ impl PyRing {
         }
     }
 
+    /// Submission entries there are.
+    #[inline]
+    pub(crate) fn sq_size(&self) -> u32 {
+        self.sizes[0].load(Ordering::Relaxed)
+    }
+
+    /// Completion entries there are.
+    #[inline]
+    pub(crate) fn cq_size(&self) -> u32 {
+        self.sizes[1].load(Ordering::Relaxed)
+    }
+
+    /// The queues have other sizes now.
+    pub(crate) fn set_sizes(&self, sq: u32, cq: u32) {
+        self.sizes[0].store(sq, Ordering::Relaxed);
+        self.sizes[1].store(cq, Ordering::Relaxed);
+    }
+
+    /// Is the ring only an index in its thread's table (REGISTERED_FD_ONLY)?
+    pub(crate) fn is_index_only(&self) -> bool {
+        self.params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0
+    }
+
     /// The operations the kernel of this ring supports.
     fn ops(&self, py: Python<'_>) -> PyResult<&probe::OpSet> {
         if let Some(ops) = self.ops.get() {
@@ -126,7 +157,8 @@ impl PyRing {
 impl PyRing {
     #[new]
     #[pyo3(signature = (entries = 64, *, cq_entries = None, flags = None, sqpoll_idle_ms = None,
-        sqpoll_cpu = None, shared = false, sq_full = "submit", trace = None, kernel = None))]
+        sqpoll_cpu = None, attach_to = None, huge_pages = false, shared = false,
+        sq_full = "submit", trace = None, kernel = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -135,6 +167,8 @@ impl PyRing {
         flags: Option<u32>,
         sqpoll_idle_ms: Option<u32>,
         sqpoll_cpu: Option<u32>,
+        attach_to: Option<&Bound<'_, PyRing>>,
+        huge_pages: bool,
         shared: bool,
         sq_full: &str,
         trace: Option<Bound<'_, PyAny>>,
@@ -159,17 +193,22 @@ impl PyRing {
             sqpoll_idle_ms,
             sqpoll_cpu,
             shared,
+            attach_fd: None,
+            huge_pages,
         };
         registry::bury(py);
         let kernel =
             kernel.map_or(AnyKernel::Linux(Linux), |sim| AnyKernel::Sim(sim.get().kernel()));
-        let core = py
-            .detach(|| Core::new(kernel.clone(), &config))
-            .map_err(|error| errors::ring_error(py, &error))?;
+        let core = expert::make_core(py, &kernel, config, attach_to.map(Bound::get))?;
         let params = *core.params();
         let fd = core.fd();
         let cell = RingCell::in_arc(State::new(core), shared);
         registry::remember(&cell);
+        let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
+        if index_only {
+            // No other thread can reach it.
+            cell.hold().map(drop).map_err(|error| errors::ring_error(py, &error))?;
+        }
         if let Some(callback) = &trace {
             trace::life(py, callback, "open", fd);
         }
@@ -180,7 +219,8 @@ impl PyRing {
             full_raises,
             sqpoll: params.flags & IORING_SETUP_SQPOLL != 0,
             trace,
-            wake: Wake::new(fd),
+            wake: Wake::new(if index_only { -1 } else { fd }),
+            sizes: [params.sq_entries.into(), params.cq_entries.into()],
             params,
             ops: OnceLock::new(),
         })
@@ -221,6 +261,9 @@ impl PyRing {
     /// The ring's descriptor, to be watched by poll or epoll: readable when there are completions.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.check_open(py)?;
+        if self.is_index_only() {
+            return Err(PyValueError::new_err("a REGISTERED_FD_ONLY ring has no descriptor"));
+        }
         Ok(self.hold(py)?.core.fd())
     }
 
@@ -233,13 +276,13 @@ impl PyRing {
     /// Submission entries there are.
     #[getter]
     fn sq_entries(&self) -> u32 {
-        self.params.sq_entries
+        self.sq_size()
     }
 
     /// Completion entries there are; as many requests can be unfinished at a time.
     #[getter]
     fn cq_entries(&self) -> u32 {
-        self.params.cq_entries
+        self.cq_size()
     }
 
     /// SetupFlags the ring was made with.
@@ -262,7 +305,7 @@ impl PyRing {
 
     /// Free submission entries.
     #[getter]
-    fn sq_space(&self, py: Python<'_>) -> PyResult<u32> {
+    pub(crate) fn sq_space(&self, py: Python<'_>) -> PyResult<u32> {
         let mut state = self.hold(py)?;
         Ok(if state.core.phase() == Phase::Open { state.core.sq().space() } else { 0 })
     }
@@ -304,7 +347,7 @@ impl PyRing {
 
     /// Whether the kernel's poll thread sleeps and must be woken (SQPOLL).
     #[getter]
-    fn sq_needs_wakeup(&self, py: Python<'_>) -> PyResult<bool> {
+    pub(crate) fn sq_needs_wakeup(&self, py: Python<'_>) -> PyResult<bool> {
         let mut state = self.hold(py)?;
         Ok(self.sqpoll && state.core.phase() == Phase::Open && state.core.sq().needs_wakeup())
     }
@@ -343,33 +386,38 @@ impl PyRing {
     /// Args:
     ///     wait: return once so many completions can be had, those of batches included.
     ///     timeout: seconds to wait at most; with fewer completions the call just returns.
+    ///     min_wait: after so many seconds one completion will do, and the call returns with it as
+    ///         soon as there is one.
     ///
     /// Returns: how many requests the kernel took.
-    /// Source: io_uring_submit_and_wait(3).
-    #[pyo3(signature = (wait = 0, timeout = None))]
+    /// Source: io_uring_submit_and_wait(3), io_uring_submit_and_wait_min_timeout(3).
+    #[pyo3(signature = (wait = 0, timeout = None, *, min_wait = None))]
     fn submit(
         &self,
         py: Python<'_>,
         wait: u32,
         timeout: Option<&Bound<'_, PyAny>>,
+        min_wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u32> {
         self.check_open(py)?;
-        self.submit_and_wait(py, Want::Any(wait), patience(timeout)?)
+        self.submit_and_wait_long(py, Want::Any(wait), patience(timeout)?, patience(min_wait)?)
     }
 
     /// Submit what is staged, and wait until `min` completions can be had, the time is up, or
-    /// somebody calls wake().
+    /// somebody calls wake(). After `min_wait` seconds one completion will do.
     ///
     /// Returns: how many completions can be had.
-    #[pyo3(signature = (min = 1, timeout = None))]
+    #[pyo3(signature = (min = 1, timeout = None, *, min_wait = None))]
     fn wait(
         &self,
         py: Python<'_>,
         min: u32,
         timeout: Option<&Bound<'_, PyAny>>,
+        min_wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         self.check_open(py)?;
-        self.submit_and_wait(py, Want::Any(min), patience(timeout)?)?;
+        let (timeout, min_wait) = (patience(timeout)?, patience(min_wait)?);
+        self.submit_and_wait_long(py, Want::Any(min), timeout, min_wait)?;
         Ok(self.hold(py)?.have_any())
     }
 
@@ -385,16 +433,18 @@ impl PyRing {
     }
 
     /// Submit what is staged, wait for `min` completions (or the time to be up), and iterate over
-    /// those there are.
-    #[pyo3(signature = (min = 0, timeout = None))]
+    /// those there are. After `min_wait` seconds one completion will do.
+    #[pyo3(signature = (min = 0, timeout = None, *, min_wait = None))]
     fn completions<'py>(
         slf: Bound<'py, Self>,
         min: u32,
         timeout: Option<&Bound<'_, PyAny>>,
+        min_wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
         let (py, ring) = (slf.py(), slf.get());
         ring.check_open(py)?;
-        ring.submit_and_wait(py, Want::Single(min), patience(timeout)?)?;
+        let (timeout, min_wait) = (patience(timeout)?, patience(min_wait)?);
+        ring.submit_and_wait_long(py, Want::Single(min), timeout, min_wait)?;
         Ok(slf)
     }
 
@@ -446,42 +496,6 @@ impl PyRing {
         self.discard_staged(py)
     }
 
-    /// io_uring_enter(2) just as given, after publishing what is staged: for experts.
-    ///
-    /// Returns: how many entries the kernel took. 0 when a signal or the time ended the wait.
-    #[pyo3(signature = (to_submit, min_complete = 0, flags = 0))]
-    fn enter(
-        &self,
-        py: Python<'_>,
-        to_submit: u32,
-        min_complete: u32,
-        flags: u32,
-    ) -> PyResult<u32> {
-        self.enter_raw(py, to_submit, min_complete, flags)
-    }
-
-    /// Wake the kernel's poll thread (SQPOLL) if it sleeps.
-    fn sq_wakeup(&self, py: Python<'_>) -> PyResult<()> {
-        if self.sq_needs_wakeup(py)? {
-            self.enter_raw(py, 0, 0, IORING_ENTER_SQ_WAKEUP)?;
-        }
-        Ok(())
-    }
-
-    /// Wait until the submission queue has a free entry, submitting what is staged. Returns how
-    /// many entries are free.
-    fn sq_wait(&self, py: Python<'_>) -> PyResult<u32> {
-        self.check_open(py)?;
-        loop {
-            let space = self.sq_space(py)?;
-            if space > 0 {
-                return Ok(space);
-            }
-            self.make_room(py)?;
-            py.check_signals()?;
-        }
-    }
-
     /// Make the current wait on this ring return early, or else the next one. From any thread;
     /// repeated calls before it returns count as one.
     ///
@@ -489,6 +503,11 @@ impl PyRing {
     fn wake(&self, py: Python<'_>) -> PyResult<()> {
         if !self.cell.same_process() {
             return Err(errors::ring_error(py, &crate::ring::error::RingError::Forked));
+        }
+        if self.is_index_only() {
+            return Err(PyValueError::new_err(
+                "a REGISTERED_FD_ONLY ring cannot be woken: no other thread can name it",
+            ));
         }
         self.wake.ring(&self.kernel).map_err(|error| errors::ring_error(py, &error))
     }
@@ -520,7 +539,7 @@ impl PyRing {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let Ok(mut state) = self.hold(py) else {
-            return format!("<Ring entries={} (not usable here)>", self.params.sq_entries);
+            return format!("<Ring entries={} (not usable here)>", self.sq_size());
         };
         let what = match state.core.phase() {
             Phase::Open => format!("fd={} staged={}", state.core.fd(), state.core.pending()),
@@ -529,7 +548,7 @@ impl PyRing {
         };
         format!(
             "<Ring entries={} {what} in_flight={} ready={}>",
-            self.params.sq_entries,
+            self.sq_size(),
             state.core.live(),
             state.have_any()
         )
@@ -544,7 +563,7 @@ impl PyRing {
     }
 }
 
-fn entry_count(entries: i64) -> PyResult<u32> {
+pub(crate) fn entry_count(entries: i64) -> PyResult<u32> {
     if entries < 0 {
         return Err(PyValueError::new_err(format!("entries must not be negative, not {entries}")));
     }

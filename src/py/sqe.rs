@@ -15,6 +15,7 @@ use crate::py::keep::Keep;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
 use crate::py::submit::{owned_token, Common};
+use crate::ring::sq::SecondHalf;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::opcode;
 
@@ -22,17 +23,20 @@ use crate::sys::opcode;
 ///
 /// `ring.push(sqe)` stages it, as often as wanted; that is cheaper than preparing it anew. Its
 /// buffers are locked as long as the Sqe lives. The buffer protocol shows the 64 bytes of the
-/// entry, read-only; user_data is zero there, since each push gets a key of its own.
+/// entry (128 if it has so many), read-only; user_data is zero there, since each push gets a key of
+/// its own.
 #[pyclass(name = "Sqe", module = "uring_rs", frozen)]
 pub(crate) struct PySqe {
     /// Boxed: its exports must not move (I1). Nobody changes it but a push of an entry that the
     /// kernel writes into, of which there is one at a time.
     keep: Box<UnsafeCell<Keep>>,
-    entry: Box<io_uring_sqe>,
+    entry: Box<WholeEntry>,
     user_data: Py<PyAny>,
     flags: u8,
     /// The ring that the target or the registered buffer belongs to; 0 for any.
     ring_id: u32,
+    /// The entry has 128 bytes.
+    wide: bool,
     /// The kernel writes into `keep`.
     written: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
@@ -43,7 +47,23 @@ pub(crate) struct PySqe {
 // and read only by that request's end; of entries that are not `written` it is never changed (I2).
 unsafe impl Sync for PySqe {}
 
+/// An entry, with room for the second half that some have.
+#[repr(C)]
+struct WholeEntry {
+    sqe: io_uring_sqe,
+    half: SecondHalf,
+}
+
 impl PySqe {
+    /// Bytes of the entry.
+    fn size(&self) -> usize {
+        if self.wide {
+            size_of::<WholeEntry>()
+        } else {
+            size_of::<io_uring_sqe>()
+        }
+    }
+
     /// Prepare what `build` makes.
     pub(crate) fn build(
         py: Python<'_>,
@@ -59,6 +79,7 @@ impl PySqe {
                 return Err(error);
             }
         };
+        let half = keep.second_half().copied().unwrap_or_default();
         entry.flags |= common.flags;
         entry.personality = common.personality;
         // SAFETY: an owned reference, moved into the `Py`.
@@ -66,9 +87,10 @@ impl PySqe {
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();
         Ok(PySqe {
             ring_id: keep.ring_id,
+            wide: keep.second_half().is_some(),
             written: keep.args().is_some_and(Args::written_by_kernel),
             keep: cell,
-            entry: Box::new(entry),
+            entry: Box::new(WholeEntry { sqe: entry, half }),
             user_data,
             flags: common.flags,
             writing: AtomicU32::new(0),
@@ -101,7 +123,7 @@ impl PySqe {
     /// The operation's name.
     #[getter]
     fn op(&self) -> &'static str {
-        opcode::info(self.entry.opcode).map_or("?", |info| info.name)
+        opcode::info(self.entry.sqe.opcode).map_or("?", |info| info.name)
     }
 
     /// SqeFlags given.
@@ -122,10 +144,10 @@ impl PySqe {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Sqe {} fd={} len={}>", self.op(), self.entry.fd, self.entry.len)
+        format!("<Sqe {} fd={} len={}>", self.op(), self.entry.sqe.fd, self.entry.sqe.len)
     }
 
-    /// The 64 bytes of the entry.
+    /// The 64 or 128 bytes of the entry.
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
@@ -134,11 +156,11 @@ impl PySqe {
         if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
             return Err(PyBufferError::new_err("the entry of an Sqe is read-only"));
         }
-        let entry: *const io_uring_sqe = &raw const *slf.get().entry;
+        let entry: *const WholeEntry = &raw const *slf.get().entry;
         // SAFETY: `view` is the caller's to fill in; the entry is boxed and never changes, and the
         // view holds a reference to us (I1).
         let failed = unsafe {
-            let (object, size) = (slf.as_ptr(), size_of::<io_uring_sqe>() as ffi::Py_ssize_t);
+            let (object, size) = (slf.as_ptr(), slf.get().size() as ffi::Py_ssize_t);
             ffi::PyBuffer_FillInfo(view, object, entry.cast_mut().cast(), size, 1, flags)
         };
         if failed != 0 {
@@ -176,7 +198,10 @@ impl PyRing {
         keep.hold_object(sqe.as_any());
         keep.pushed = true;
         keep.set_token(prepared.user_data.clone_ref(py).into_ptr());
-        self.stage(py, index, key, *prepared.entry)
+        if prepared.wide {
+            return self.stage_wide(py, index, key, prepared.entry.sqe, &prepared.entry.half);
+        }
+        self.stage(py, index, key, prepared.entry.sqe)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::py::kernel::AnyKernel;
 use crate::py::results::Results;
 use crate::py::Core;
 use crate::ring::access::Owned;
+use crate::ring::cq::BigCqe;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::Event;
@@ -77,7 +78,9 @@ pub(crate) struct State {
     /// Bytes that the next submission may have to move right away.
     pub(crate) staged_bytes: u64,
     /// Events taken off the ring while the interpreter was away, to be dealt with first.
-    stash: VecDeque<Event>,
+    stash: VecDeque<(Event, BigCqe)>,
+    /// The rest of the stash's last event, if that has 32 bytes and it was not asked for yet.
+    stashed_big: Option<BigCqe>,
     /// What each batch keeps alive, by its number.
     owners: Vec<Option<Box<Keep>>>,
 }
@@ -90,6 +93,7 @@ impl State {
             peeked: VecDeque::new(),
             staged_bytes: 0,
             stash: VecDeque::new(),
+            stashed_big: None,
             owners: Vec::new(),
         }
     }
@@ -110,7 +114,7 @@ impl State {
     /// the others wait for it.
     pub(crate) fn stash_events(&mut self) {
         while let Some(event) = self.core.next_event() {
-            self.stash.push_back(event);
+            self.stash.push_back((event, self.core.big()));
         }
         self.core.reaped();
     }
@@ -119,9 +123,17 @@ impl State {
     #[inline(always)]
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         if !self.stash.is_empty() {
-            return self.stash.pop_front();
+            let (event, big) = self.stash.pop_front()?;
+            self.stashed_big = event.big.then_some(big);
+            return Some(event);
         }
         self.core.next_event()
+    }
+
+    /// The rest of a 32-byte completion, which [`State::next_event`] gave last.
+    #[cold]
+    pub(crate) fn big(&mut self) -> BigCqe {
+        self.stashed_big.take().unwrap_or_else(|| self.core.big())
     }
 
     /// Is there something to take off the ring?
@@ -165,7 +177,8 @@ impl State {
 
 impl Owned for State {
     fn enable(&mut self) -> Result<(), RingError> {
-        self.core.enable()
+        // Not the method of that name, which is for whoever enables the ring by hand.
+        Owned::enable(&mut self.core)
     }
 
     fn inherited(&mut self) {

@@ -7,14 +7,15 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::keep::{Keep, BIG};
+use crate::py::keep::{Keep, BIG, WIDE};
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
-use crate::py::{errors, request, trace};
+use crate::py::{errors, request, trace, Core};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
-use crate::ring::wait::{EnterPlan, Entered};
+use crate::ring::sq::SecondHalf;
+use crate::ring::wait::{EnterPlan, Entered, Limits};
 use crate::ring::Phase;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
@@ -50,6 +51,14 @@ impl Want {
     fn count(self) -> u32 {
         match self {
             Want::Any(count) | Want::Single(count) => count,
+        }
+    }
+
+    /// The same, but not more than one.
+    fn at_most_one(self) -> Want {
+        match self {
+            Want::Any(count) => Want::Any(count.min(1)),
+            Want::Single(count) => Want::Single(count.min(1)),
         }
     }
 
@@ -100,7 +109,8 @@ impl PyRing {
             Ok(sqe) => sqe,
             Err(error) => return Err(self.unreserve(py, index, error)),
         };
-        if keep.ring_id != 0 && keep.ring_id != self.id {
+        let special = keep.ring_id != 0 && keep.ring_id != self.id;
+        if special {
             if let Err(error) = self.suits(py, keep.ring_id) {
                 return Err(self.unreserve(py, index, error));
             }
@@ -108,23 +118,40 @@ impl PyRing {
         sqe.flags |= common.flags;
         sqe.personality = common.personality;
         keep.set_token(owned_token(py, common.user_data));
+        if let (true, Some(half)) = (special, keep.second_half()) {
+            let half = *half;
+            return self.stage_wide(py, index, key, sqe, &half);
+        }
         self.stage(py, index, key, sqe)
     }
 
     /// Is this a ring for a request that says so of its ring?
     #[cold]
     pub(crate) fn suits(&self, py: Python<'_>, wanted: u32) -> PyResult<()> {
-        let id = wanted & !BIG;
+        let id = wanted & !(BIG | WIDE);
         if id != 0 && id != self.id {
             return Err(another_ring());
         }
         let flags = self.hold(py)?.core.params().flags;
         if wanted & BIG != 0 && flags & (IORING_SETUP_CQE32 | IORING_SETUP_CQE_MIXED) == 0 {
             return Err(pyo3::exceptions::PyValueError::new_err(
-                "this needs completions of 32 bytes: a ring made with SetupFlags.CQE32",
+                "this needs completions of 32 bytes: a ring made with SetupFlags.CQE32 or CQE_MIXED",
             ));
         }
         Ok(())
+    }
+
+    /// As [`PyRing::stage`], for an entry of 128 bytes.
+    #[cold]
+    pub(crate) fn stage_wide(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        key: u64,
+        sqe: io_uring_sqe,
+        half: &SecondHalf,
+    ) -> PyResult<Py<PyAny>> {
+        self.stage_by(py, index, key, sqe, |core, sqe| core.stage_wide(index, sqe, half))
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.
@@ -136,6 +163,19 @@ impl PyRing {
         key: u64,
         sqe: io_uring_sqe,
     ) -> PyResult<Py<PyAny>> {
+        self.stage_by(py, index, key, sqe, |core, sqe| core.stage(index, sqe))
+    }
+
+    /// The same, with `how` putting the entry into the queue.
+    #[inline(always)]
+    pub(crate) fn stage_by(
+        &self,
+        py: Python<'_>,
+        index: u32,
+        key: u64,
+        sqe: io_uring_sqe,
+        how: impl Fn(&mut Core, io_uring_sqe) -> Result<u64, RingError>,
+    ) -> PyResult<Py<PyAny>> {
         let bytes = immediate_bytes(&sqe);
         // Made first: once staged, the request can no longer fail for want of memory.
         let request = match request::new(py, key, self.id, sqe.opcode) {
@@ -145,7 +185,7 @@ impl PyRing {
         loop {
             let staged = {
                 let mut state = self.hold(py)?;
-                let staged = state.core.stage(index, sqe);
+                let staged = how(&mut state.core, sqe);
                 if staged.is_ok() {
                     state.staged_bytes += bytes;
                 }
@@ -254,11 +294,23 @@ impl PyRing {
         timeout_ns: Option<u64>,
         detach: bool,
     ) -> PyResult<Entered> {
+        self.run_within(py, plan, Limits { timeout_ns, ..Limits::default() }, detach)
+    }
+
+    /// The same, bounded by more than a time.
+    #[inline(always)]
+    pub(crate) fn run_within(
+        &self,
+        py: Python<'_>,
+        plan: EnterPlan,
+        limits: Limits,
+        detach: bool,
+    ) -> PyResult<Entered> {
         let kernel = &self.kernel;
         // Out before the interpreter is taken back, which may run destructors that wait for us.
         let cell = &self.cell;
         let run = || {
-            let result = plan.run(kernel, timeout_ns, 0);
+            let result = plan.run_within(kernel, limits);
             cell.left();
             result
         };
@@ -274,20 +326,40 @@ impl PyRing {
     pub(crate) fn submit_and_wait(
         &self,
         py: Python<'_>,
-        mut want: Want,
+        want: Want,
         timeout_ns: Option<u64>,
     ) -> PyResult<u32> {
+        self.submit_and_wait_long(py, want, timeout_ns, None)
+    }
+
+    /// The same. Once `min_wait_ns` has passed, one completion will do.
+    pub(crate) fn submit_and_wait_long(
+        &self,
+        py: Python<'_>,
+        mut want: Want,
+        timeout_ns: Option<u64>,
+        min_wait_ns: Option<u64>,
+    ) -> PyResult<u32> {
         let deadline = timeout_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
+        let one_will_do = min_wait_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
         let mut taken = 0;
         loop {
             if want.count() > 0 {
                 self.harvest(py)?;
             }
+            if one_will_do.is_some_and(|at| self.kernel.now_ns() >= at) {
+                want = want.at_most_one();
+            }
             let Round { plan, detach, lacking } = self.round(py, &mut want, &mut taken)?;
             let Some(plan) = plan else { return Ok(taken) };
             let left = deadline.map(|at| at.saturating_sub(self.kernel.now_ns()));
             let nap = self.nap(&plan, left);
-            let entered = self.run(py, plan, nap, detach);
+            let (nap, min_wait_us) = match one_will_do {
+                Some(at) if plan.may_block() => self.min_wait(at, nap, lacking < want.count()),
+                _ => (nap, 0),
+            };
+            let limits = Limits { timeout_ns: nap, min_wait_us, sigmask: None };
+            let entered = self.run_within(py, plan, limits, detach);
             if plan.min_complete > 1 {
                 self.wake.after_sleep();
             }
@@ -328,6 +400,20 @@ impl PyRing {
         }
         let most = if self.cell.shared() { LOOK_AGAIN_NS } else { SIGNALS_AGAIN_NS };
         Some(left.map_or(most, |left| left.min(most)))
+    }
+
+    /// How long to sleep, and for how long of that for all that is wanted, if one completion will do
+    /// from `at` on.
+    fn min_wait(&self, at: u64, nap: Option<u64>, have_one: bool) -> (Option<u64>, u32) {
+        let left = at.saturating_sub(self.kernel.now_ns());
+        if left == 0 || nap.is_some_and(|nap| nap <= left) {
+            return (nap, 0);
+        }
+        // The kernel does not know of the one that was taken off the ring.
+        if have_one || self.params.features & IORING_FEAT_MIN_TIMEOUT == 0 {
+            return (Some(left), 0);
+        }
+        (nap, u32::try_from(left.div_ceil(1000)).unwrap_or(u32::MAX))
     }
 
     /// Plan one round: submit first; wait, in a later round, for what is still lacking.
@@ -469,40 +555,6 @@ pub(crate) fn owned_token(
     match user_data {
         Some(object) => object.clone().into_ptr(),
         None => py.None().into_ptr(),
-    }
-}
-
-impl PyRing {
-    /// io_uring_enter(2) just as asked.
-    pub(crate) fn enter_raw(
-        &self,
-        py: Python<'_>,
-        to_submit: u32,
-        min_complete: u32,
-        flags: u32,
-    ) -> PyResult<u32> {
-        const KNOWN: u32 = IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT;
-        if flags & !KNOWN != 0 {
-            return Err(pyo3::exceptions::PyValueError::new_err(
-                "enter takes GETEVENTS, SQ_WAKEUP and SQ_WAIT: use submit() for timeouts",
-            ));
-        }
-        self.check_open(py)?;
-        let planned = {
-            let mut state = self.hold(py)?;
-            let planned = state.core.plan_raw(to_submit, min_complete, flags);
-            if planned.is_ok() {
-                self.cell.entering();
-            }
-            planned
-        };
-        let plan = planned.map_err(|error| self.error(py, &error))?;
-        let entered = self.run(py, plan, None, true)?;
-        py.check_signals()?;
-        Ok(match entered {
-            Entered::Took(count) => count,
-            _ => 0,
-        })
     }
 }
 

@@ -70,6 +70,17 @@ impl Wake {
         self.early.load(Ordering::Relaxed) && self.early.swap(false, Ordering::SeqCst)
     }
 
+    /// Do something with the ring's descriptor, which stays what it is meanwhile.
+    pub(crate) fn with_fd<T>(
+        &self,
+        what: impl FnOnce(i32) -> Result<T, RingError>,
+    ) -> Result<T, RingError> {
+        match *self.fd.lock().unwrap_or_else(PoisonError::into_inner) {
+            fd if fd < 0 => Err(RingError::Closed),
+            fd => what(fd),
+        }
+    }
+
     /// The ring is about to close: ring no more.
     pub(crate) fn mute(&self) {
         *self.fd.lock().unwrap_or_else(PoisonError::into_inner) = -1;

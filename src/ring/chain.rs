@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ring::error::RingError;
-use crate::ring::sq::Sq;
+use crate::ring::sq::{SecondHalf, Sq, SqFull};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::{IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
 
@@ -21,13 +21,31 @@ fn this_thread() -> u64 {
 
 const LINKS: u8 = IOSQE_IO_LINK | IOSQE_IO_HARDLINK;
 
+/// An entry to be staged.
+pub struct Entry {
+    /// All of it, or the first half of a 128-byte one.
+    pub sqe: io_uring_sqe,
+    /// The second half, unless that is zeroes.
+    pub half: Option<Box<SecondHalf>>,
+}
+
+impl Entry {
+    /// Put it into the queue.
+    pub fn push(self, sq: &mut Sq) -> Result<(), SqFull> {
+        match self.half {
+            Some(half) => sq.push_wide(self.sqe, &half),
+            None => sq.push(self.sqe),
+        }
+    }
+}
+
 /// The chains that are not yet complete.
 #[derive(Default)]
 pub struct Chains {
     /// One thread at a time: where in the queue the open chain begins.
     open_at: Option<u32>,
     /// Many threads: each thread's open chain waits here until it is complete.
-    apart: Vec<(u64, Vec<io_uring_sqe>)>,
+    apart: Vec<(u64, Vec<Entry>)>,
 }
 
 impl Chains {
@@ -53,10 +71,10 @@ impl Chains {
     }
 
     /// Stage an entry of one of many threads. Entries of an open chain wait apart.
-    pub fn stage(&mut self, sq: &mut Sq, sqe: io_uring_sqe) -> Result<(), RingError> {
+    pub fn stage(&mut self, sq: &mut Sq, entry: Entry) -> Result<(), RingError> {
         let me = this_thread();
         let mine = self.apart.iter().position(|(thread, _)| *thread == me);
-        if sqe.flags & LINKS != 0 {
+        if entry.sqe.flags & LINKS != 0 {
             let at = mine.unwrap_or_else(|| {
                 self.apart.push((me, Vec::new()));
                 self.apart.len() - 1
@@ -65,7 +83,7 @@ impl Chains {
             if self.apart[at].1.len() as u32 + 1 >= sq.size() {
                 return Err(RingError::ChainTooLong { max: sq.size() });
             }
-            self.apart[at].1.push(sqe);
+            self.apart[at].1.push(entry);
             return Ok(());
         }
         let before = mine.map_or(0, |at| self.apart[at].1.len() as u32);
@@ -76,7 +94,7 @@ impl Chains {
             let (_, chain) = self.apart.swap_remove(at);
             chain.into_iter().for_each(|entry| push(sq, entry));
         }
-        push(sq, sqe);
+        push(sq, entry);
         Ok(())
     }
 
@@ -95,7 +113,7 @@ impl Chains {
         }
         let (_, mut chain) = self.apart.swap_remove(at);
         if let Some(last) = chain.last_mut() {
-            last.flags &= !LINKS;
+            last.sqe.flags &= !LINKS;
         }
         chain.into_iter().for_each(|entry| push(sq, entry));
         Ok(())
@@ -107,7 +125,7 @@ impl Chains {
         let mut count = 0;
         for (_, chain) in self.apart.drain(..) {
             for entry in chain.into_iter().rev() {
-                each(entry.user_data);
+                each(entry.sqe.user_data);
                 count += 1;
             }
         }
@@ -121,7 +139,7 @@ impl Chains {
 }
 
 /// Room was checked under the same lock.
-fn push(sq: &mut Sq, sqe: io_uring_sqe) {
-    let pushed = sq.push(sqe);
+fn push(sq: &mut Sq, entry: Entry) {
+    let pushed = entry.push(sq);
     debug_assert!(pushed.is_ok());
 }

@@ -44,6 +44,16 @@ pub enum RingError {
     },
     /// Flags that cannot go together, or that need something else; says what.
     BadFlags(&'static str),
+    /// Setup flags that this library does not know.
+    UnknownFlags(u32),
+    /// No huge pages for a ring that is to be in some.
+    NoHugePages(Errno),
+    /// An operation that a ring with polled completions (IOPOLL) does not do.
+    NotPolled(&'static str),
+    /// A 128-byte entry for a ring whose entries have 64.
+    NotWide,
+    /// The ring has not been enabled yet.
+    Disabled,
     /// The host refuses rings; says why and what helps.
     Refused(Box<Refusal>),
     /// A system call failed.
@@ -97,6 +107,24 @@ impl fmt::Display for RingError {
                 write!(f, "{asked} entries are too many: the kernel allows {max}")
             }
             RingError::BadFlags(why) => write!(f, "{why}"),
+            RingError::UnknownFlags(flags) => {
+                write!(f, "setup flags {flags:#x} are not known to this library")
+            }
+            RingError::NoHugePages(errno) => write!(
+                f,
+                "no huge page is free for the ring ({errno}): /proc/sys/vm/nr_hugepages says how \
+                 many there are"
+            ),
+            RingError::NotPolled(op) => write!(
+                f,
+                "{op} is not possible on an IOPOLL ring, which only does what can be polled for: \
+                 reads and writes, NOP, MSG_RING, URING_CMD and updates of files and buffers"
+            ),
+            RingError::NotWide => write!(
+                f,
+                "this request has an entry of 128 bytes: make the ring with SetupFlags.SQE128"
+            ),
+            RingError::Disabled => write!(f, "the ring is disabled: call enable() first"),
             RingError::Refused(refusal) => write!(f, "{}", refusal.reason),
             RingError::Sys(call, errno) => write!(f, "{}: {errno}", call.name()),
             RingError::Unsupported { what, since } => {

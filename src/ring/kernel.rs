@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 
 use crate::ring::fork;
 use crate::sys::abi::io_uring_params;
+use crate::sys::consts::IORING_SETUP_REGISTERED_FD_ONLY;
 use crate::sys::{syscall, Errno};
 
 /// The system calls a ring needs. One value serves any number of rings and threads.
@@ -46,6 +47,13 @@ pub trait Kernel: Send + Sync {
     /// keep the mapping out of forked children (MADV_DONTFORK).
     fn map(&self, fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno>;
 
+    /// Memory of our own that a ring can be set up in (NO_MMAP), of huge pages if so wanted, kept
+    /// out of forked children. Undone by [`Kernel::unmap`].
+    fn allocate(&self, len: usize, huge: bool) -> Result<NonNull<u8>, Errno> {
+        let _ = (len, huge);
+        Err(Errno::EINVAL)
+    }
+
     /// Undo [`Kernel::map`].
     ///
     /// # Safety
@@ -71,7 +79,10 @@ impl Kernel for Linux {
     #[inline]
     fn setup(&self, entries: u32, params: &mut io_uring_params) -> Result<i32, Errno> {
         let fd = syscall::io_uring_setup(entries, params)?;
-        fork::remember(fd);
+        // Otherwise it is an index in the calling thread's table, which no child inherits.
+        if params.flags & IORING_SETUP_REGISTERED_FD_ONLY == 0 {
+            fork::remember(fd);
+        }
         Ok(fd)
     }
 
@@ -103,6 +114,10 @@ impl Kernel for Linux {
 
     fn map(&self, fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno> {
         syscall::map_ring(fd, len, offset)
+    }
+
+    fn allocate(&self, len: usize, huge: bool) -> Result<NonNull<u8>, Errno> {
+        syscall::map_for_ring(len, huge)
     }
 
     unsafe fn unmap(&self, addr: NonNull<u8>, len: usize) {

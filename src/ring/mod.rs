@@ -14,11 +14,14 @@ pub mod kernel;
 pub mod mapping;
 pub mod params;
 pub mod probe;
+mod resize;
 mod ringfd;
+mod setup_flags;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod slots;
 pub mod sq;
+mod staging;
 pub mod teardown;
 pub mod wait;
 pub mod word;
@@ -28,14 +31,15 @@ use core::ops::Range;
 
 use crate::sys::abi::{io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
+use crate::sys::{syscall, Errno};
 
 use batches::Batches;
-use chain::Chains;
-use cq::Cq;
+use chain::{Chains, Entry};
+use cq::{BigCqe, Cq};
 use error::RingError;
 use kernel::Kernel;
 use mapping::Maps;
-use params::{register_error, Config};
+use params::{register_error, Config, Made, CQ_ENTRIES_MAX};
 use slots::{Kind, Slots, Zeroed};
 use sq::Sq;
 
@@ -66,6 +70,8 @@ pub struct Event {
     pub terminal: bool,
     /// The caller asked not to see it (CQE_SKIP_SUCCESS).
     pub skip: bool,
+    /// The completion had 32 bytes: [`Ring::big`] is the rest of it.
+    pub big: bool,
 }
 
 /// A ring entered so often is worth the two system calls that registering its descriptor costs.
@@ -90,7 +96,17 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     chains: Chains,
     batches: Batches,
     shared: bool,
+    /// Staging is more than pushing an entry: the ring is shared, or polls for completions.
+    staged_apart: bool,
     disabled: bool,
+    /// It is for the caller to enable the ring, not for its first use.
+    enabled_by_hand: bool,
+    /// The ring ended with its owner's thread.
+    gone: bool,
+    /// The queues were made smaller than there are slots: 1, or 0.
+    shrunk: u32,
+    /// IORING_ENTER_* flags of every wait.
+    wait_flags: u32,
     woken: bool,
     /// Closing has been announced, but threads of a shared ring are still inside the kernel.
     refusing: bool,
@@ -104,31 +120,49 @@ pub struct Ring<K: Kernel, P: Zeroed> {
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
-        let (fd, params) = params::setup(&kernel, config)?;
-        let maps = match Maps::new(&kernel, fd, &params) {
+        let Made { fd, params, memory } = params::setup(&kernel, config)?;
+        let maps = match memory {
+            Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
+                "the kernel uses more memory for the queues than it was given",
+            )),
+            None => Maps::new(&kernel, fd, &params),
+        };
+        let maps = match maps {
             Ok(maps) => maps,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
-                unsafe { kernel.close(fd) };
+                unsafe { ringfd::close(&kernel, fd, params.flags) };
                 return Err(error);
             }
         };
         let (sq, cq) = maps.queues(&params);
+        let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
+        let polled = params.flags & IORING_SETUP_IOPOLL != 0;
+        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
         Ok(Ring {
             kernel,
             fd,
             enter_fd: fd,
-            registered_by: 0,
-            enters_to_register: if config.shared { 0 } else { ENTERS_TO_REGISTER },
+            registered_by: if index_only { syscall::thread_id() } else { 0 },
+            enters_to_register: if config.shared || index_only { 0 } else { ENTERS_TO_REGISTER },
             maps: Some(maps),
             sq,
             cq,
             // As many requests as the completion queue holds: only multishot can overflow it.
-            slots: Some(Slots::new(params.cq_entries)),
+            // Where it may be resized, so may they.
+            slots: Some(Slots::growable(
+                params.cq_entries,
+                if deferred { CQ_ENTRIES_MAX } else { 0 },
+            )),
             phase: Phase::Open,
             chains: Chains::default(),
             batches: Batches::default(),
             shared: config.shared,
+            staged_apart: config.shared || polled,
+            enabled_by_hand: config.begins_disabled(),
+            gone: false,
+            shrunk: 0,
+            wait_flags: 0,
             disabled: params.flags & IORING_SETUP_R_DISABLED != 0,
             woken: false,
             refusing: false,
@@ -233,7 +267,24 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return Err(RingError::Closed);
         }
         // SAFETY: the caller's contract (I2).
-        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
+        unsafe { self.register_raw(opcode, arg, nr) }.map_err(register_error)
+    }
+
+    /// As [`Ring::register`], whatever phase the ring is in.
+    ///
+    /// # Safety
+    /// As for [`Kernel::register`].
+    pub(crate) unsafe fn register_raw(
+        &self,
+        opcode: u32,
+        arg: *mut c_void,
+        nr: u32,
+    ) -> Result<u32, Errno> {
+        if self.gone {
+            return Err(Errno::EBADF);
+        }
+        // SAFETY: the caller's contract (I2).
+        unsafe { self.kernel.register(self.fd, opcode | self.by_index(), arg, nr) }
     }
 
     /// Entries that the kernel has not taken, those of open chains included.
@@ -250,7 +301,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             return Err(RingError::Closed);
         }
         let max = self.params.cq_entries;
-        if self.batches.in_flight() > 0 && self.live() >= max {
+        if self.batches.in_flight() | self.shrunk > 0 && self.live() >= max {
             return Err(RingError::InFlightFull { max });
         }
         let slots = self.slots.as_mut().ok_or(RingError::Closed)?;
@@ -275,18 +326,17 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         if self.phase() != Phase::Open {
             return Err(RingError::Closed);
         }
+        if self.staged_apart {
+            return self.stage_apart(index, Entry { sqe, half: None });
+        }
         let Some(slots) = self.slots.as_mut() else { return Err(RingError::Closed) };
         let key = slots.key(index);
         let flags = sqe.flags;
         sqe.flags &= !IOSQE_CQE_SKIP_SUCCESS;
         sqe.user_data = key;
-        if self.shared {
-            self.chains.stage(&mut self.sq, sqe)?;
-        } else {
-            let mark = self.sq.mark();
-            self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
-            self.chains.follow(mark, flags);
-        }
+        let mark = self.sq.mark();
+        self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
+        self.chains.follow(mark, flags);
         slots.activate(index, sqe.opcode, flags);
         Ok(key)
     }
@@ -379,8 +429,14 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 flags: cqe.flags,
                 terminal,
                 skip,
+                big: self.cq.big().is_some(),
             });
         }
+    }
+
+    /// The rest of the event that [`Ring::next_event`] gave last, if that says it is big.
+    pub fn big(&self) -> BigCqe {
+        self.cq.big().unwrap_or_default()
     }
 
     #[cold]
@@ -419,6 +475,9 @@ unsafe impl<K: Kernel, P: Zeroed> Send for Ring<K, P> {}
 
 impl<K: Kernel, P: Zeroed> access::Owned for Ring<K, P> {
     fn enable(&mut self) -> Result<(), RingError> {
+        if self.enabled_by_hand {
+            return Ok(());
+        }
         Ring::enable(self)
     }
 

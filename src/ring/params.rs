@@ -3,7 +3,8 @@
 
 use crate::ring::error::{Call, RingError};
 use crate::ring::kernel::Kernel;
-use crate::ring::probe;
+use crate::ring::mapping::OwnMemory;
+use crate::ring::{probe, ringfd, setup_flags};
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
 use crate::sys::Errno;
@@ -35,6 +36,10 @@ pub struct Config {
     pub sqpoll_cpu: Option<u32>,
     /// Usable from many threads at once.
     pub shared: bool,
+    /// The ring whose workers and poll thread to share.
+    pub attach_fd: Option<i32>,
+    /// Put the ring into huge pages.
+    pub huge_pages: bool,
 }
 
 impl Config {
@@ -47,10 +52,13 @@ impl Config {
             sqpoll_idle_ms: None,
             sqpoll_cpu: None,
             shared: false,
+            attach_fd: None,
+            huge_pages: false,
         }
     }
 
-    fn sqpoll(&self) -> bool {
+    /// Is the kernel to poll the submission queue?
+    pub fn sqpoll(&self) -> bool {
         self.sqpoll_idle_ms.is_some()
             || self.sqpoll_cpu.is_some()
             || self.flags.is_some_and(|f| f & IORING_SETUP_SQPOLL != 0)
@@ -58,24 +66,14 @@ impl Config {
 
     /// Refuse what the kernel would only call EINVAL.
     fn check(&self) -> Result<(), RingError> {
-        if self.entries == 0 || self.cq_entries == Some(0) {
-            return Err(RingError::ZeroEntries);
-        }
         let clamp = self.flags.is_some_and(|f| f & IORING_SETUP_CLAMP != 0);
-        if self.entries > SQ_ENTRIES_MAX && !clamp {
-            return Err(RingError::TooManyEntries { asked: self.entries, max: SQ_ENTRIES_MAX });
-        }
-        if let Some(cq) = self.cq_entries {
-            if cq > CQ_ENTRIES_MAX && !clamp {
-                return Err(RingError::TooManyEntries { asked: cq, max: CQ_ENTRIES_MAX });
-            }
-            if cq < self.entries {
-                return Err(RingError::BadFlags(
-                    "cq_entries must be at least as many as the submission entries",
-                ));
-            }
-        }
-        self.flags.map_or(Ok(()), |flags| check_flags(flags, self.shared))
+        check_sizes(self.entries, self.cq_entries, clamp)?;
+        setup_flags::check(self)
+    }
+
+    /// Was it the caller's wish that the ring begins disabled?
+    pub fn begins_disabled(&self) -> bool {
+        self.flags.is_some_and(|f| f & IORING_SETUP_R_DISABLED != 0)
     }
 
     /// Sets of flags to try, best first.
@@ -99,6 +97,13 @@ impl Config {
 
     fn params(&self, tier: u32, entries: u32) -> io_uring_params {
         let mut p = io_uring_params { flags: tier, ..Default::default() };
+        if let Some(fd) = self.attach_fd {
+            p.flags |= IORING_SETUP_ATTACH_WQ;
+            p.wq_fd = fd as u32;
+        }
+        if self.huge_pages {
+            p.flags |= IORING_SETUP_NO_MMAP;
+        }
         if self.sqpoll() {
             p.flags |= IORING_SETUP_SQPOLL;
             p.sq_thread_idle = self.sqpoll_idle_ms.unwrap_or(0);
@@ -116,50 +121,26 @@ impl Config {
     }
 }
 
-/// The dependencies between setup flags, told in words before the kernel says EINVAL.
-fn check_flags(flags: u32, shared: bool) -> Result<(), RingError> {
-    let has = |bit: u32| flags & bit != 0;
-    let defer = has(IORING_SETUP_DEFER_TASKRUN);
-    let taskrun =
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_DEFER_TASKRUN;
-    let unsupported = IORING_SETUP_NO_MMAP
-        | IORING_SETUP_REGISTERED_FD_ONLY
-        | IORING_SETUP_CQE_MIXED
-        | IORING_SETUP_ATTACH_WQ;
-    let rules = [
-        (defer && !has(IORING_SETUP_SINGLE_ISSUER), "DEFER_TASKRUN needs SINGLE_ISSUER"),
-        (shared && has(IORING_SETUP_SINGLE_ISSUER), "a shared ring cannot be SINGLE_ISSUER"),
-        (has(IORING_SETUP_SQPOLL) && has(taskrun), "SQPOLL excludes COOP, DEFER and TASKRUN_FLAG"),
-        (
-            has(IORING_SETUP_TASKRUN_FLAG) && !defer && !has(IORING_SETUP_COOP_TASKRUN),
-            "TASKRUN_FLAG needs COOP_TASKRUN or DEFER_TASKRUN",
-        ),
-        (
-            has(IORING_SETUP_HYBRID_IOPOLL) && !has(IORING_SETUP_IOPOLL),
-            "HYBRID_IOPOLL needs IOPOLL",
-        ),
-        (
-            has(unsupported),
-            "NO_MMAP, REGISTERED_FD_ONLY, CQE_MIXED and ATTACH_WQ cannot be used yet",
-        ),
-    ];
-    match rules.iter().find(|(broken, _)| *broken) {
-        Some((_, why)) => Err(RingError::BadFlags(why)),
-        None => Ok(()),
-    }
+/// A ring just set up.
+pub struct Made {
+    /// Its descriptor; an index in the thread's table with REGISTERED_FD_ONLY.
+    pub fd: i32,
+    /// What the kernel made of the request.
+    pub params: io_uring_params,
+    /// The memory it is in, if that is ours (NO_MMAP).
+    pub memory: Option<OwnMemory>,
 }
 
-/// Set a ring up. Returns its descriptor and what the kernel made of the request.
-pub fn setup<K: Kernel>(kernel: &K, config: &Config) -> Result<(i32, io_uring_params), RingError> {
+/// Set a ring up.
+pub fn setup<K: Kernel>(kernel: &K, config: &Config) -> Result<Made, RingError> {
     config.check()?;
     let mut entries = config.entries;
     let mut last = Errno::EINVAL;
     let mut naps = MEMLOCK_NAPS_MS.iter();
     'smaller: loop {
         for tier in config.tiers() {
-            let mut params = config.params(tier, entries);
-            match kernel.setup(entries, &mut params) {
-                Ok(fd) => return check_features(kernel, fd, params),
+            match attempt(kernel, config, tier, entries)? {
+                Ok(made) => return check_features(kernel, made),
                 // A flag this kernel does not know: the next, older set.
                 Err(Errno::EINVAL) => last = Errno::EINVAL,
                 // Locked memory is limited per user, and given back only some milliseconds after
@@ -181,6 +162,77 @@ pub fn setup<K: Kernel>(kernel: &K, config: &Config) -> Result<(i32, io_uring_pa
     }
 }
 
+/// One call of io_uring_setup(2), with memory of our own where that is asked for.
+fn attempt<K: Kernel>(
+    kernel: &K,
+    config: &Config,
+    tier: u32,
+    entries: u32,
+) -> Result<Result<Made, Errno>, RingError> {
+    let mut params = config.params(tier, entries);
+    let memory = if params.flags & IORING_SETUP_NO_MMAP != 0 {
+        let sizes = Sizes::of(entries, &params);
+        Some(OwnMemory::new(kernel, &mut params, sizes, config.huge_pages)?)
+    } else {
+        None
+    };
+    match kernel.setup(entries, &mut params) {
+        Ok(fd) => Ok(Ok(Made { fd, params, memory })),
+        Err(errno) => {
+            if let Some(memory) = memory {
+                // SAFETY: no ring came to be that could use it (I8).
+                unsafe { memory.free(kernel) };
+            }
+            Ok(Err(errno))
+        }
+    }
+}
+
+/// How many entries the queues get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Submission entries.
+    pub sq: u32,
+    /// Completion entries.
+    pub cq: u32,
+}
+
+impl Sizes {
+    /// What the kernel makes of `entries` and what `p` says.
+    fn of(entries: u32, p: &io_uring_params) -> Self {
+        let sq = entries.min(SQ_ENTRIES_MAX).next_power_of_two();
+        let cq = if p.flags & IORING_SETUP_CQSIZE != 0 { p.cq_entries } else { 2 * sq };
+        Sizes { sq, cq: cq.min(CQ_ENTRIES_MAX).next_power_of_two() }
+    }
+
+    /// As [`Sizes::of`], for a ring that is resized, after the checks that the kernel would only
+    /// answer with EINVAL.
+    pub fn checked(entries: u32, cq_entries: Option<u32>) -> Result<Self, RingError> {
+        check_sizes(entries, cq_entries, false)?;
+        let sq = entries.next_power_of_two();
+        Ok(Sizes { sq, cq: cq_entries.map_or(2 * sq, u32::next_power_of_two) })
+    }
+}
+
+fn check_sizes(entries: u32, cq_entries: Option<u32>, clamp: bool) -> Result<(), RingError> {
+    if entries == 0 || cq_entries == Some(0) {
+        return Err(RingError::ZeroEntries);
+    }
+    if entries > SQ_ENTRIES_MAX && !clamp {
+        return Err(RingError::TooManyEntries { asked: entries, max: SQ_ENTRIES_MAX });
+    }
+    let Some(cq) = cq_entries else { return Ok(()) };
+    if cq > CQ_ENTRIES_MAX && !clamp {
+        return Err(RingError::TooManyEntries { asked: cq, max: CQ_ENTRIES_MAX });
+    }
+    if cq.next_power_of_two() < entries.min(SQ_ENTRIES_MAX).next_power_of_two() {
+        return Err(RingError::BadFlags(
+            "cq_entries must be at least as many as the submission entries",
+        ));
+    }
+    Ok(())
+}
+
 fn refused(config: &Config, errno: Errno) -> RingError {
     // With flags of the caller's own choice, it is they that this kernel does not accept.
     if errno == Errno::EINVAL && (config.flags.is_some() || config.sqpoll()) {
@@ -190,11 +242,8 @@ fn refused(config: &Config, errno: Errno) -> RingError {
 }
 
 /// Below Linux 5.11 completions can be lost and waits have no timeouts: refuse rather than guess.
-fn check_features<K: Kernel>(
-    kernel: &K,
-    fd: i32,
-    params: io_uring_params,
-) -> Result<(i32, io_uring_params), RingError> {
+fn check_features<K: Kernel>(kernel: &K, made: Made) -> Result<Made, RingError> {
+    let params = &made.params;
     let missing = if params.features & IORING_FEAT_NODROP == 0 {
         Some(("completions that are never dropped (FEAT_NODROP)", (5, 5)))
     } else if params.features & IORING_FEAT_EXT_ARG == 0 {
@@ -203,10 +252,11 @@ fn check_features<K: Kernel>(
         None
     };
     match missing {
-        None => Ok((fd, params)),
+        None => Ok(made),
         Some((what, since)) => {
-            // SAFETY: just opened by setup and not handed out (I10).
-            unsafe { kernel.close(fd) };
+            // SAFETY: just opened by setup and not handed out (I10). Its memory, if it is ours,
+            // stays: closing is not the end of the kernel's use of it.
+            unsafe { ringfd::close(kernel, made.fd, params.flags) };
             Err(RingError::Unsupported { what, since })
         }
     }
@@ -216,6 +266,7 @@ fn check_features<K: Kernel>(
 pub fn enter_error(errno: Errno) -> RingError {
     match errno {
         Errno::EEXIST => RingError::WrongThread,
+        Errno::EBADFD => RingError::Disabled,
         errno => RingError::Sys(Call::Enter, errno),
     }
 }

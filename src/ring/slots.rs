@@ -7,6 +7,8 @@
 use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
 use std::ptr::NonNull;
 
+use crate::sys::syscall;
+
 /// What a completion's `user_data` says about who asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -68,6 +70,8 @@ struct Slot<P> {
 pub struct Slots<P> {
     base: NonNull<Slot<P>>,
     capacity: u32,
+    /// Slots that there are addresses for; 0 for memory of the heap, which cannot grow.
+    room: u32,
     free_head: u32,
     /// Slots from here on have never been used.
     fresh: u32,
@@ -89,7 +93,47 @@ impl<P: Zeroed> Slots<P> {
         // SAFETY: the layout is not empty: capacity > 0 and a slot has fields (I1).
         let base = unsafe { alloc_zeroed(layout) }.cast::<Slot<P>>();
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        Slots { base, capacity, free_head: NONE, fresh: 0, live: 0, reserved: 0 }
+        Self::empty(base, capacity, 0)
+    }
+
+    /// `capacity` slots that may become `room`. Where there are no addresses for so many (a limit
+    /// of the process), they cannot grow.
+    pub fn growable(capacity: u32, room: u32) -> Self {
+        if room <= capacity {
+            return Self::new(capacity);
+        }
+        assert!(capacity > 0 && room <= SLOTS_MAX);
+        let len = Self::layout(room).size();
+        let Ok(base) = syscall::map_reserved(len) else { return Self::new(capacity) };
+        // SAFETY: reserved just now, for more than that (I1).
+        if unsafe { syscall::make_usable(base, Self::layout(capacity).size()) }.is_err() {
+            // SAFETY: nobody has seen it (I8).
+            unsafe { syscall::unmap(base, len) };
+            return Self::new(capacity);
+        }
+        Self::empty(base.cast(), capacity, room)
+    }
+
+    fn empty(base: NonNull<Slot<P>>, capacity: u32, room: u32) -> Self {
+        Slots { base, capacity, room, free_head: NONE, fresh: 0, live: 0, reserved: 0 }
+    }
+
+    /// Have at least `capacity` slots; those there are stay where they are (I1). False where that
+    /// is not possible.
+    pub fn grow(&mut self, capacity: u32) -> bool {
+        if capacity <= self.capacity {
+            return true;
+        }
+        if capacity > self.room {
+            return false;
+        }
+        // SAFETY: addresses of `growable`'s, and there are enough (I1).
+        let grown =
+            unsafe { syscall::make_usable(self.base.cast(), Self::layout(capacity).size()) };
+        if grown.is_ok() {
+            self.capacity = capacity;
+        }
+        grown.is_ok()
     }
 
     fn layout(capacity: u32) -> Layout {
@@ -259,7 +303,13 @@ impl<P> Drop for Slots<P> {
         if self.live > 0 || self.reserved > 0 {
             return;
         }
-        let layout = Layout::array::<Slot<P>>(self.capacity as usize).expect("as in new");
+        let slots = if self.room > 0 { self.room } else { self.capacity };
+        let layout = Layout::array::<Slot<P>>(slots as usize).expect("as in new");
+        if self.room > 0 {
+            // SAFETY: reserved in `growable` with this length, and no request is live (I2).
+            unsafe { syscall::unmap(self.base.cast(), layout.size()) };
+            return;
+        }
         // SAFETY: allocated in `new` with this layout, and no request is live (I2).
         unsafe { dealloc(self.base.as_ptr().cast(), layout) };
     }

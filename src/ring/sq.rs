@@ -9,12 +9,17 @@ use crate::sys::consts::{IORING_SQ_CQ_OVERFLOW, IORING_SQ_NEED_WAKEUP, IORING_SQ
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqFull;
 
+/// The second half of a 128-byte entry: the rest of its command data.
+pub type SecondHalf = [u64; 8];
+
 /// Our side of the submission queue.
 pub struct Sq {
     khead: Word,
     ktail: Word,
     kflags: Word,
     entries: Entries<io_uring_sqe>,
+    /// Where the second halves of 128-byte entries are.
+    second: Option<Entries<io_uring_sqe>>,
     size: u32,
     /// Where the next entry is staged. `published..tail` is ours to change or take back (I11).
     tail: u32,
@@ -37,7 +42,8 @@ impl Sq {
     ) -> Self {
         let tail = ktail.relaxed();
         let head_seen = khead.acquire();
-        Sq { khead, ktail, kflags, entries, size, tail, published: tail, head_seen }
+        let second = entries.second_halves();
+        Sq { khead, ktail, kflags, entries, second, size, tail, published: tail, head_seen }
     }
 
     /// The queue of a closed ring: no entries, nothing pending, always full.
@@ -49,6 +55,7 @@ impl Sq {
             ktail: word,
             kflags: word,
             entries,
+            second: None,
             size: 0,
             tail: 0,
             published: 0,
@@ -95,7 +102,12 @@ impl Sq {
         self.tail
     }
 
-    /// Stage one entry.
+    /// Has the queue entries of 128 bytes?
+    pub fn wide(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// Stage one entry. The second half of a 128-byte one is zeroes.
     #[inline(always)]
     pub fn push(&mut self, sqe: io_uring_sqe) -> Result<(), SqFull> {
         if self.tail.wrapping_sub(self.head_seen) >= self.size {
@@ -106,8 +118,41 @@ impl Sq {
         }
         // SAFETY: below head + size, so the kernel is done with the entry's last use (I11).
         unsafe { self.entries.write(self.tail, sqe) };
+        if let Some(second) = &self.second {
+            // What an earlier entry left there must not be taken for this one's.
+            // SAFETY: the other half of the same entry (I11).
+            unsafe { second.write(self.tail, io_uring_sqe::default()) };
+        }
         self.tail = self.tail.wrapping_add(1);
         Ok(())
+    }
+
+    /// Stage one entry of 128 bytes, on a queue that has such.
+    pub fn push_wide(&mut self, sqe: io_uring_sqe, half: &SecondHalf) -> Result<(), SqFull> {
+        let at = self.tail;
+        self.push(sqe)?;
+        if let Some(second) = &self.second {
+            // SAFETY: plain numbers of the same size, without padding on either side.
+            let half = unsafe { core::mem::transmute::<SecondHalf, io_uring_sqe>(*half) };
+            // SAFETY: staged just now and not published, so ours (I11).
+            unsafe { second.write(at, half) };
+        }
+        Ok(())
+    }
+
+    /// Copies of all staged entries, oldest first, with their second halves.
+    pub fn staged_entries(&self) -> Vec<(io_uring_sqe, SecondHalf)> {
+        let entry = |ahead: u32| {
+            let at = self.published.wrapping_add(ahead);
+            // SAFETY: staged and unpublished, so ours (I11).
+            let first = unsafe { self.entries.read(at) };
+            // SAFETY: as above, and plain numbers of the same size.
+            let half = self.second.as_ref().map(|second| unsafe {
+                core::mem::transmute::<io_uring_sqe, SecondHalf>(second.read(at))
+            });
+            (first, half.unwrap_or_default())
+        };
+        (0..self.staged()).map(entry).collect()
     }
 
     /// Show the kernel all staged entries. Returns how many it may now take.

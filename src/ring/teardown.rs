@@ -10,7 +10,7 @@ use crate::ring::kernel::Kernel;
 use crate::ring::slots::{internal_key, Kind, Slots, Zeroed};
 use crate::ring::sq::Sq;
 use crate::ring::wait::EnterPlan;
-use crate::ring::{Phase, Ring};
+use crate::ring::{ringfd, Phase, Ring};
 use crate::sys::abi::{__kernel_timespec, io_uring_sqe, io_uring_sync_cancel_reg};
 use crate::sys::consts::*;
 use crate::sys::Errno;
@@ -24,7 +24,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         }
         self.phase = Phase::Closing;
         // A poll thread reads the queue whenever it likes: what it was shown stays shown.
-        if !self.is_sqpoll() {
+        // Of a disabled ring it takes nothing.
+        if !self.is_sqpoll() || self.disabled {
             self.sq.unpublish();
         }
         self.discard(&mut each);
@@ -76,7 +77,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         };
         let arg = core::ptr::from_mut(&mut cancel).cast();
         // SAFETY: `cancel` is what SYNC_CANCEL takes and is read during the call only (I12).
-        match unsafe { self.kernel.register(self.fd, IORING_REGISTER_SYNC_CANCEL, arg, 1) } {
+        match unsafe { self.register_raw(IORING_REGISTER_SYNC_CANCEL, arg, 1) } {
             // Linux before 6.0 knows no synchronous cancellation.
             Err(Errno::EINVAL) => self.cancel_one_by_one(),
             Err(Errno::EEXIST) => Err(RingError::WrongThread),
@@ -146,15 +147,17 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 // SAFETY: no slot is live and the queues over the maps are gone (I8).
                 unsafe { maps.unmap(&self.kernel) };
             }
-            // SAFETY: the ring's own descriptor, used by nobody from here on (I10, I12).
-            unsafe { self.kernel.close(self.fd) };
+            if !self.gone {
+                // SAFETY: the ring's own descriptor, used by nobody from here on (I10, I12).
+                unsafe { ringfd::close(&self.kernel, self.fd, self.params.flags) };
+            }
             self.fd = -1;
         }
         true
     }
 
     /// From here on, whoever looks at the queues sees empty ones, and no unmapped memory (I8).
-    fn detach_queues(&mut self) {
+    pub(super) fn detach_queues(&mut self) {
         self.sq = Sq::detached();
         self.cq = Cq::detached();
     }
@@ -243,9 +246,7 @@ impl Naps {
 
 impl<K: Kernel, P: Zeroed> Drop for Ring<K, P> {
     fn drop(&mut self) {
-        if self.phase == Phase::Closed {
-            return;
-        }
+        // A ring that lost its queues is closed with requests in flight.
         if !self.finish_close() {
             // Requests are in flight and nobody waited for them: the kernel may write to their
             // memory at any time, so all of it stays (I2, I8).

@@ -43,6 +43,17 @@ pub enum Entered {
     Busy,
 }
 
+/// What bounds a wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// The most it takes; with ABS_TIMER among the plan's flags, the time at which it ends.
+    pub timeout_ns: Option<u64>,
+    /// Once that has passed, one completion will do (Linux 6.12).
+    pub min_wait_us: u32,
+    /// Signals to be blocked meanwhile, instead of those the thread blocks: a bit for each.
+    pub sigmask: Option<u64>,
+}
+
 impl EnterPlan {
     /// May this call sleep?
     #[inline]
@@ -58,15 +69,22 @@ impl EnterPlan {
         timeout_ns: Option<u64>,
         min_wait_us: u32,
     ) -> Result<Entered, RingError> {
+        self.run_within(kernel, Limits { timeout_ns, min_wait_us, sigmask: None })
+    }
+
+    /// Enter the kernel, with a wait bounded by `limits`.
+    pub fn run_within<K: Kernel>(&self, kernel: &K, limits: Limits) -> Result<Entered, RingError> {
+        let Limits { timeout_ns, min_wait_us, sigmask } = limits;
         let ts = timeout_ns.map(|ns| __kernel_timespec {
             tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as i64,
             tv_nsec: (ns % 1_000_000_000) as i64,
         });
-        let result = if ts.is_some() || min_wait_us > 0 {
+        let result = if ts.is_some() || min_wait_us > 0 || sigmask.is_some() {
             let arg = io_uring_getevents_arg {
+                sigmask: sigmask.as_ref().map_or(0, |mask| core::ptr::from_ref(mask) as u64),
+                sigmask_sz: if sigmask.is_some() { size_of::<u64>() as u32 } else { 0 },
                 min_wait_usec: min_wait_us,
                 ts: ts.as_ref().map_or(0, |ts| core::ptr::from_ref(ts) as u64),
-                ..Default::default()
             };
             let size = core::mem::size_of::<io_uring_getevents_arg>();
             self.call(kernel, IORING_ENTER_EXT_ARG, core::ptr::from_ref(&arg).cast(), size)
@@ -198,7 +216,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             plan.to_submit = pending;
         }
         if min_complete > 0 || self.sq.wants_enter() {
-            plan.flags |= IORING_ENTER_GETEVENTS;
+            plan.flags |= IORING_ENTER_GETEVENTS | self.wait_flags;
         }
         (plan.to_submit > 0 || plan.flags != 0).then_some(plan)
     }

@@ -101,6 +101,18 @@ impl<T: Copy> Entries<T> {
         Entries { base, mask, shift: 0 }
     }
 
+    /// Are entries twice their size?
+    #[inline(always)]
+    pub fn wide(&self) -> bool {
+        self.shift != 0
+    }
+
+    /// The second halves of wide entries, at the same indices. None if entries are not wide.
+    pub fn second_halves(&self) -> Option<Entries<T>> {
+        // SAFETY: a wide entry has room for two, so the one behind its first is in bounds (I8).
+        self.wide().then(|| Entries { base: unsafe { self.base.add(1) }, ..*self })
+    }
+
     /// A view of no entries at all.
     pub fn detached() -> Self {
         Entries { base: NonNull::dangling(), mask: 0, shift: 0 }

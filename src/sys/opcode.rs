@@ -103,6 +103,28 @@ impl OpInfo {
         !matches!(self.lifetime, Lifetime::Nothing | Lifetime::Submit)
     }
 
+    /// Whether a ring that polls for completions (`IORING_SETUP_IOPOLL`) does it.
+    pub const fn can_be_polled(&self) -> bool {
+        use crate::sys::consts::*;
+        matches!(
+            self.number,
+            IORING_OP_NOP
+                | IORING_OP_READV
+                | IORING_OP_WRITEV
+                | IORING_OP_READ_FIXED
+                | IORING_OP_WRITE_FIXED
+                | IORING_OP_FILES_UPDATE
+                | IORING_OP_READ
+                | IORING_OP_WRITE
+                | IORING_OP_PROVIDE_BUFFERS
+                | IORING_OP_REMOVE_BUFFERS
+                | IORING_OP_MSG_RING
+                | IORING_OP_URING_CMD
+                | IORING_OP_READV_FIXED
+                | IORING_OP_WRITEV_FIXED
+        )
+    }
+
     /// Whether a successful result is a resource that must have an owner.
     pub const fn makes_fd(&self) -> bool {
         matches!(self.result, ResultKind::Fd | ResultKind::FdPair)

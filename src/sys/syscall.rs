@@ -87,7 +87,13 @@ fn map(len: usize, flags: i32, fd: i32, offset: u64) -> Result<NonNull<u8>, Errn
 /// its requests; without it, a use that slipped through every check faults instead.
 pub fn map_ring(fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno> {
     let address = map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)?;
-    // SAFETY: the mapping was made above with this length and is ours (I8).
+    keep_from_children(address, len)?;
+    Ok(address)
+}
+
+/// Keep a mapping just made out of forked children, or unmap it.
+fn keep_from_children(address: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's mapping, of this length (I8).
     let advised = unsafe { libc::madvise(address.as_ptr().cast(), len, libc::MADV_DONTFORK) };
     if advised == -1 {
         let errno = Errno::last();
@@ -95,12 +101,43 @@ pub fn map_ring(fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno> 
         unsafe { unmap(address, len) };
         return Err(errno);
     }
-    Ok(address)
+    Ok(())
 }
 
 /// Private memory: zeroed, page aligned, at an address of its own that never moves.
 pub fn map_anonymous(len: usize) -> Result<NonNull<u8>, Errno> {
     map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+}
+
+/// Private memory for a ring: zeroed, aligned to its pages, and kept out of forked children, who
+/// would otherwise share it copy-on-write with a kernel that writes to the parent's.
+pub fn map_for_ring(len: usize, huge: bool) -> Result<NonNull<u8>, Errno> {
+    let huge = if huge { libc::MAP_HUGETLB | libc::MAP_HUGE_2MB } else { 0 };
+    let address = map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | huge, -1, 0)?;
+    keep_from_children(address, len)?;
+    Ok(address)
+}
+
+/// Addresses for `len` bytes with nothing behind them, to be made usable by [`make_usable`].
+pub fn map_reserved(len: usize) -> Result<NonNull<u8>, Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: as in `map` (I8).
+    let address = unsafe { libc::mmap64(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+    if address == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    NonNull::new(address.cast()).ok_or(Errno::ENOMEM)
+}
+
+/// Put zeroed memory behind the first `len` bytes of addresses reserved before, as far as there
+/// is none yet.
+///
+/// # Safety
+/// `address` must come from [`map_reserved`], of at least `len` bytes.
+pub unsafe fn make_usable(address: NonNull<u8>, len: usize) -> Result<(), Errno> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: pages of a private mapping of ours; those in use keep what is in them (I1).
+    check(unsafe { libc::mprotect(address.as_ptr().cast(), len, protection) }.into()).map(drop)
 }
 
 /// munmap(2).

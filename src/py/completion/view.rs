@@ -59,7 +59,7 @@ pub(super) static MEMBERS: Table<[ffi::PyMemberDef; 4]> = Table([
 ]);
 
 /// Computed attributes.
-pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 8]> = Table([
+pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 9]> = Table([
     getter(c"more", more, c"Whether more completions of the same request follow (CqeFlags.MORE)."),
     getter(c"op", op, c"The name of the operation, such as 'READ'."),
     getter(c"request", get_request, c"The Request this completes, equal to what `prep_*` gave."),
@@ -83,6 +83,12 @@ pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 8]> = Table([
         c"msg_flags",
         msg_flags,
         c"The MSG_* flags a recvmsg came back with (MSG_TRUNC, MSG_CTRUNC, ...); else 0.",
+    ),
+    getter(
+        c"big_cqe",
+        big_cqe,
+        c"The two 64-bit words that a 32-byte completion has more (SetupFlags.CQE32, CQE_MIXED);\n\
+        None for one of 16 bytes.",
     ),
     GETTERS_END,
 ]);
@@ -202,6 +208,16 @@ unsafe extern "C" fn ancdata(object: *mut ffi::PyObject, _: *mut c_void) -> *mut
         enter(|py| match extra(object) {
             Some(extra) => extra.ancdata(py),
             None => Bound::from_owned_ptr_or_err(py, ffi::PyList_New(0)).map(Bound::unbind),
+        })
+    }
+}
+
+unsafe extern "C" fn big_cqe(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
+    unsafe {
+        enter(|py| match extra(object).and_then(CompletionExtra::big_cqe) {
+            Some([first, second]) => Ok((first, second).into_pyobject(py)?.into_any().unbind()),
+            None => Ok(py.None()),
         })
     }
 }

@@ -91,6 +91,10 @@ impl Results {
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
         match self {
             Results::Message(message) => message.close_received(kernel),
+            Results::SocketOption(OptionValue::Fd(fd)) => {
+                // SAFETY: made for this request, and shown to nobody (I10).
+                unsafe { kernel.close(*fd) };
+            }
             Results::Big(_, Some(inner)) => inner.abandon(kernel),
             Results::Peer(_)
             | Results::SocketOption(_)
@@ -121,7 +125,7 @@ impl CompletionExtra for Results {
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
-            Results::SocketOption(OptionValue::Int(value)) => {
+            Results::SocketOption(OptionValue::Int(value) | OptionValue::Fd(value)) => {
                 Ok(value.into_pyobject(py)?.into_any().unbind())
             }
             Results::SocketOption(OptionValue::Bytes(value)) => {

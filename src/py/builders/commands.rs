@@ -39,7 +39,8 @@ builders! {
     ///
     /// Kernel: 6.7; of TCP, UDP and raw sockets, not of unix ones (EOPNOTSUPP).
     /// Memory: none of yours.
-    /// Result: the option's length. `Completion.value` is the option: an int, or bytes.
+    /// Result: the option's length. `Completion.value` is the option: an int, or bytes; of
+    ///     SO_PEERPIDFD a new descriptor, yours to close.
     /// Source: io_uring_prep_cmd_sock(3) (SOCKET_URING_OP_GETSOCKOPT).
     fn prep_getsockopt / getsockopt(sock: Any<'_, '_>, level: i32, optname: i32,
         buflen: Option<i64>)

@@ -5,13 +5,16 @@ use crate::ops::args::Args;
 use crate::ops::entry;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
-use crate::sys::os::{SOL_SOCKET, SO_GET_FILTER};
+use crate::sys::os::{SOL_SOCKET, SO_GET_FILTER, SO_PEERPIDFD};
 
 /// getsockname(2) and getpeername(2), of Linux 6.19: not in the header that `sys::consts` describes.
 const SOCKET_URING_OP_GETSOCKNAME: u32 = 5;
 
 /// Bytes of its own a command has in an entry of 64 bytes.
 pub const COMMAND_ROOM: usize = 16;
+
+/// The same of an entry of 128 bytes.
+pub const WIDE_ROOM: usize = COMMAND_ROOM + 64;
 
 /// The longest option value: more than any option has, less than a mistake.
 pub const OPTION_MAX: usize = 1 << 16;
@@ -25,7 +28,16 @@ pub struct OptionArgs {
     /// As many as were asked for, in the option's units.
     asked: usize,
     unit: usize,
-    int: bool,
+    kind: Kind,
+}
+
+/// What an option is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Int,
+    Bytes,
+    /// A descriptor the kernel makes for it.
+    Fd,
 }
 
 /// A socket option.
@@ -33,6 +45,8 @@ pub struct OptionArgs {
 pub enum OptionValue {
     /// As a number.
     Int(i32),
+    /// A new descriptor, which somebody must own (I10).
+    Fd(i32),
     /// As it is.
     Bytes(Vec<u8>),
 }
@@ -40,9 +54,11 @@ pub enum OptionValue {
 impl OptionArgs {
     /// The option's value, for a request that ended with `length`.
     pub fn value(&self, length: i32) -> OptionValue {
-        if self.int {
-            let bytes = self.room[..4].try_into().expect("room for an int");
-            return OptionValue::Int(i32::from_ne_bytes(bytes));
+        let int = || i32::from_ne_bytes(self.room[..4].try_into().expect("room for an int"));
+        match self.kind {
+            Kind::Int => return OptionValue::Int(int()),
+            Kind::Fd if length == 4 => return OptionValue::Fd(int()),
+            Kind::Fd | Kind::Bytes => {}
         }
         // The kernel's word is not taken for more than there was room for.
         let length = usize::try_from(length).unwrap_or(0).min(self.asked) * self.unit;
@@ -104,6 +120,15 @@ pub fn raw(fd: i32, op: u32, with: Command) -> io_uring_sqe {
     }
 }
 
+/// The second half of an entry of 128 bytes, with what the first has no room for.
+pub fn second_half(bytes: &[u8]) -> [u64; 8] {
+    let mut room = [0; WIDE_ROOM - COMMAND_ROOM];
+    let len = bytes.len().min(room.len());
+    room[..len].copy_from_slice(&bytes[..len]);
+    let word = |at: usize| u64::from_ne_bytes(room[at..at + 8].try_into().expect("a word"));
+    core::array::from_fn(|index| word(8 * index))
+}
+
 /// Bytes that wait to be read from a socket.
 pub fn siocinq(fd: i32) -> io_uring_sqe {
     command(fd, SOCKET_URING_OP_SIOCINQ)
@@ -130,15 +155,22 @@ fn option(fd: i32, op: u32, level: i32, name: i32, value: u64, len: u32) -> io_u
 
 /// getsockopt(2): an int, or as many as `buflen` bytes.
 pub fn getsockopt(fd: i32, level: i32, name: i32, buflen: Option<usize>) -> (io_uring_sqe, Args) {
-    let asked = buflen.unwrap_or(size_of::<i32>()).min(OPTION_MAX);
-    let filter = level == SOL_SOCKET && name == SO_GET_FILTER;
+    let is = |option: i32| level == SOL_SOCKET && name == option;
+    // Of a descriptor all bytes, or nobody could know which it is.
+    let whole = if is(SO_PEERPIDFD) { None } else { buflen };
+    let asked = whole.unwrap_or(size_of::<i32>()).min(OPTION_MAX);
+    let kind = match buflen {
+        _ if is(SO_PEERPIDFD) => Kind::Fd,
+        None => Kind::Int,
+        Some(_) => Kind::Bytes,
+    };
     // A filter is asked for in instructions, and comes in bytes: what has room for as many bytes
     // would be overrun. Other options that count so may come, so all get that room.
     let mut args = Box::new(OptionArgs {
         room: vec![0; asked * INSTRUCTION],
         asked,
-        unit: if filter { INSTRUCTION } else { 1 },
-        int: buflen.is_none(),
+        unit: if is(SO_GET_FILTER) { INSTRUCTION } else { 1 },
+        kind,
     });
     let room = args.room.as_mut_ptr() as u64;
     let sqe = option(fd, SOCKET_URING_OP_GETSOCKOPT, level, name, room, asked as u32);
@@ -201,6 +233,18 @@ mod tests {
         // Asked for as an int, it may bring as many as four of them.
         let (sqe, kept) = getsockopt(5, SOL_SOCKET, SO_GET_FILTER, None);
         assert!(args(&kept).room.len() >= sqe.file_index as usize * INSTRUCTION);
+    }
+
+    #[test]
+    fn a_descriptor_is_told_from_a_number() {
+        for buflen in [None, Some(4), Some(1)] {
+            let (sqe, kept) = getsockopt(5, SOL_SOCKET, SO_PEERPIDFD, buflen);
+            assert_eq!(sqe.file_index, 4);
+            assert_eq!(args(&kept).value(4), OptionValue::Fd(0));
+            assert_eq!(args(&kept).value(1), OptionValue::Bytes(vec![0]));
+            let (_, kept) = getsockopt(5, SOL_SOCKET + 1, SO_PEERPIDFD, buflen);
+            assert_ne!(args(&kept).value(4), OptionValue::Fd(0));
+        }
     }
 
     #[test]

@@ -122,6 +122,10 @@ impl Results {
         // A pipe nobody asked for is closed when dropped.
         match self {
             Results::Message(message) => message.close_received(kernel),
+            Results::SocketOption(OptionValue::Fd(fd)) => {
+                // SAFETY: made for this request, and shown to nobody (I10).
+                unsafe { kernel.close(*fd) };
+            }
             Results::Big(_, Some(inner)) => inner.abandon(kernel),
             _ => {}
         }
@@ -173,7 +177,7 @@ impl CompletionExtra for Results {
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
             Results::Stat(answer) => Ok(Py::new(py, PyStatxResult::from(**answer))?.into_any()),
             Results::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any().unbind()),
-            Results::SocketOption(OptionValue::Int(value)) => {
+            Results::SocketOption(OptionValue::Int(value) | OptionValue::Fd(value)) => {
                 Ok(value.into_pyobject(py)?.into_any().unbind())
             }
             Results::SocketOption(OptionValue::Bytes(value)) => {

@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -292,8 +293,14 @@ def test_time_stamps_need_big_completions(ring: uring_rs.Ring, udp: socket.socke
     idle(ring)
 
 
-def test_time_stamps(make_ring: Callable[..., uring_rs.Ring], udp: socket.socket) -> None:
-    ring = make_ring(8, flags=SetupFlags.CQE32 | SetupFlags.SUBMIT_ALL)
+@pytest.mark.parametrize("size", [SetupFlags.CQE32, SetupFlags.CQE_MIXED])
+def test_time_stamps(
+    make_ring: Callable[..., uring_rs.Ring], udp: socket.socket, size: SetupFlags
+) -> None:
+    try:
+        ring = make_ring(8, flags=size | SetupFlags.SUBMIT_ALL)
+    except uring_rs.UringError as error:
+        pytest.skip(f"the running kernel ({os.uname().release}) has no such completions: {error}")
     udp.setsockopt(SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE | OPT_ID | OPT_TSONLY)
     request = ring.prep_tx_timestamp(udp, user_data="stamps")
     ring.submit()
@@ -302,8 +309,11 @@ def test_time_stamps(make_ring: Callable[..., uring_rs.Ring], udp: socket.socket
         pytest.skip(f"the running kernel ({os.uname().release}) has no time stamps (6.17)")
     assert early is None
     for number in range(3):
+        before = time.time_ns()
         udp.send(b"data")
         cqe = one(ring)
+        seconds, nanoseconds = cqe.big_cqe or (0, 0)
+        assert before <= seconds * 10**9 + nanoseconds <= time.time_ns()
         assert (cqe.user_data, cqe.result(), cqe.more) == ("stamps", number, True)
         assert not cqe.flags & CqeFlags.TSTAMP_HW
     ring.prep_cancel(request, user_data="cancel")
@@ -403,6 +413,26 @@ def test_raw_command_with_a_registered_buffer(ring: uring_rs.Ring, null: int) ->
         buf.release()
 
 
+def test_raw_commands_of_80_bytes(make_ring: Callable[..., uring_rs.Ring], null: int) -> None:
+    data = bytes(range(1, 81))
+    sqe = Sqe.uring_cmd(null, 1, data)
+    with memoryview(sqe) as entry:
+        assert entry.nbytes == 128
+        assert entry[48:] == data
+    with memoryview(Sqe.uring_cmd(null, 1, data[:20])) as entry:
+        assert entry[48:] == data[:20] + bytes(60)
+    ring = make_ring(8, flags=SetupFlags.SQE128 | SetupFlags.SUBMIT_ALL)
+    for count in (80, 17, 16, 1):
+        ring.prep_uring_cmd(null, 1, data[:count])
+        assert one(ring).result() == 0
+    with ring.buffer_pool(1, 64) as pool:
+        buf = pool.take()
+        ring.prep_uring_cmd(null, 1, data, fixed=buf)
+        ring.push(sqe)
+        assert [cqe.result() for cqe in several(ring, 2)] == [0, 0]
+        buf.release()
+
+
 def test_raw_commands_refused(
     ring: uring_rs.Ring, open_ring: Callable[..., uring_rs.Ring], null: int
 ) -> None:
@@ -410,6 +440,8 @@ def test_raw_commands_refused(
     calls: list[tuple[type[Exception], Callable[[], object]]] = [
         (ValueError, lambda: ring.prep_uring_cmd(null, 1, bytes(17))),
         (ValueError, lambda: ring.prep_uring_cmd(null, 1, bytes(80))),
+        (ValueError, lambda: ring.prep_uring_cmd(null, 1, bytes(81))),
+        (ValueError, lambda: ring.push(Sqe.uring_cmd(null, 1, bytes(17)))),
         (TypeError, lambda: ring.prep_uring_cmd(null, 1, 5)),  # type: ignore[arg-type]
         (TypeError, lambda: ring.prep_uring_cmd(null, 1, "text")),  # type: ignore[arg-type]
         (OverflowError, lambda: ring.prep_uring_cmd(null, 2**32)),

@@ -39,7 +39,8 @@ builders! {
     ///
     /// Kernel: 6.7; of TCP, UDP and raw sockets, not of unix ones (EOPNOTSUPP).
     /// Memory: none of yours.
-    /// Result: the option's length. `Completion.value` is the option: an int, or bytes.
+    /// Result: the option's length. `Completion.value` is the option: an int, or bytes; of
+    ///     SO_PEERPIDFD a new descriptor, yours to close.
     /// Source: io_uring_prep_cmd_sock(3) (SOCKET_URING_OP_GETSOCKOPT).
     fn prep_getsockopt / getsockopt(sock: Any<'_, '_>, level: i32, optname: i32,
         buflen: Option<i64>)
@@ -87,9 +88,11 @@ builders! {
     ///     sock: a socket with SO_TIMESTAMPING on, and with SOF_TIMESTAMPING_OPT_TSONLY.
     ///
     /// Raises:
-    ///     ValueError: the ring's completions have 16 bytes. It must be made with SetupFlags.CQE32.
+    ///     ValueError: the ring's completions have 16 bytes. It must be made with SetupFlags.CQE32
+    ///         or CQE_MIXED.
     ///
-    /// Each completion with `more` is one time stamp. The bits of `flags` from the 17th on say where
+    /// Each completion with `more` is one time stamp: `Completion.big_cqe` is its seconds and
+    /// nanoseconds. The bits of `flags` from the 17th on say where
     /// the data was then (SCM_TSTAMP_*); CqeFlags.TSTAMP_HW, that the hardware took the time.
     ///
     /// Kernel: 6.17.
@@ -120,14 +123,13 @@ builders! {
     /// Args:
     ///     file: a device or another file whose driver has commands.
     ///     cmd_op: the command's number, which is the driver's affair.
-    ///     data: at most 16 bytes for the end of the entry (`cmd`).
+    ///     data: bytes for the end of the entry (`cmd`): at most 16, or 80 for a ring with entries of
+    ///         128 bytes (SetupFlags.SQE128), which more than 16 need.
     ///     addr, nbytes, optlen: the entry's fields of these names (nbytes is `len`).
     ///     cmd_flags: UringCmdFlags; FIXED comes with `fixed`.
     ///     fixed: a FixedBuffer of this ring's pool for the command to use.
     ///     locks: an iterable of at most 1024 bytes-like objects that the command's addresses lead
     ///         to: they are locked.
-    ///
-    /// Commands of more than 16 bytes (NVMe) need rings with entries of 128 bytes, and are refused.
     ///
     /// Kernel: 5.19.
     /// Memory: `locks` are locked, and `fixed` cannot be given back, until the completion.
@@ -226,9 +228,12 @@ fn uring_cmd(
         return Err(PyValueError::new_err("cmd_flags must be UringCmdFlags; FIXED needs `fixed`"));
     }
     let fd = convert::file(keep, file)?;
+    let mut more = Vec::new();
     if let Some(data) = data {
-        let bytes = copied(data, command::COMMAND_ROOM, "a command")?;
-        with.data[..bytes.len()].copy_from_slice(&bytes);
+        let bytes = copied(data, command::WIDE_ROOM, "a command")?;
+        let (first, rest) = bytes.split_at(bytes.len().min(command::COMMAND_ROOM));
+        with.data[..first.len()].copy_from_slice(first);
+        more.extend_from_slice(rest);
     }
     if let Some(buffer) = fixed {
         let (_, index) = pool::fixed_memory(keep, buffer, 0)?;
@@ -237,6 +242,9 @@ fn uring_cmd(
     }
     if let Some(locks) = locks {
         keep.export_all(locks, Access::Source)?;
+    }
+    if !more.is_empty() {
+        keep.set_second_half(command::second_half(&more));
     }
     Ok(command::raw(fd, cmd_op, with))
 }

@@ -14,8 +14,11 @@ from .errors import Cause, UringUnavailable
 
 __all__ = [
     "BufferPool",
+    "BufferRing",
     "Completion",
     "FixedBuffer",
+    "PooledBuffer",
+    "ProvidedBuffers",
     "Request",
     "Ring",
     "SimKernel",
@@ -43,7 +46,18 @@ def unavailable() -> UringUnavailable:
 
 
 try:
-    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+    from ._uring import (
+        BufferPool,
+        BufferRing,
+        Completion,
+        FixedBuffer,
+        PooledBuffer,
+        ProvidedBuffers,
+        Request,
+        Ring,
+        SimKernel,
+        Sqe,
+    )
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -71,6 +85,15 @@ except ImportError as _error:
 
         class FixedBuffer(_Missing):
             """A registered buffer, of which there are none here."""
+
+        class BufferRing(_Missing):
+            """A pool that the kernel chooses buffers from, which cannot be made here."""
+
+        class ProvidedBuffers(_Missing):
+            """The older kind of such a pool, which cannot be made here."""
+
+        class PooledBuffer(_Missing):
+            """A buffer that the kernel chose, of which there are none here."""
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

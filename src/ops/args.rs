@@ -6,7 +6,7 @@ use std::ffi::CString;
 use crate::ops::address::SockAddr;
 use crate::ops::net::{AcceptArgs, MsgArgs};
 use crate::sys::abi::__kernel_timespec;
-use crate::sys::os::{epoll_event, iovec};
+use crate::sys::os::{epoll_event, iovec, msghdr};
 
 /// What one entry points at besides the caller's buffers. Every variant keeps its memory on the
 /// heap, so moving the `Args` does not move what the kernel sees.
@@ -27,6 +27,8 @@ pub enum Args {
     Accept(Box<AcceptArgs>),
     /// A message: vectors, address, ancillary data.
     Msg(Box<MsgArgs>),
+    /// The header of messages that each carry their own.
+    Header(Box<msghdr>),
     /// An epoll event.
     Epoll(Box<epoll_event>),
 }

@@ -13,6 +13,7 @@ pub mod file;
 pub mod net;
 pub mod path;
 pub mod poll;
+pub mod provided;
 pub mod timeout;
 
 use crate::sys::abi::io_uring_sqe;

@@ -84,6 +84,7 @@ mod files;
 mod net;
 mod path;
 mod poll;
+mod provided;
 mod time;
 
 #[pymethods]

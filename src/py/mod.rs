@@ -2,6 +2,7 @@
 
 mod address;
 mod batch;
+mod bufring;
 mod build;
 mod builders;
 mod bulk;
@@ -15,6 +16,7 @@ mod freelist;
 mod gc;
 mod keep;
 mod kernel;
+mod picked;
 mod pool;
 mod probe;
 mod rawtype;
@@ -45,6 +47,9 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<sqe::PySqe>()?;
     m.add_class::<pool::PyBufferPool>()?;
     m.add_class::<pool::PyFixedBuffer>()?;
+    m.add_class::<bufring::PyBufferRing>()?;
+    m.add_class::<bufring::PyProvidedBuffers>()?;
+    m.add_class::<picked::PyPooledBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -15,6 +15,7 @@ use crate::py::ring::PyRing;
 use crate::py::state::{Ready, State};
 use crate::py::trace;
 use crate::ring::Event;
+use crate::sys::consts::IORING_CQE_F_BUFFER;
 
 /// Events handled in one go.
 const BATCH: usize = 64;
@@ -120,7 +121,11 @@ impl PyRing {
         if item.event.terminal {
             // SAFETY: the request has ended, and its taker, we, alone handles that (I2).
             let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
-            item.extra = keep.results(py, item.event.res);
+            let results = keep.results(py, item.event.res);
+            item.extra = match item.extra.take() {
+                None => results,
+                Some(picked) => Some(picked.with(results)),
+            };
             keep.release(py);
         }
         if item.event.skip {
@@ -206,7 +211,8 @@ fn take_one(state: &mut State) -> Option<Item> {
         unsafe { ffi::Py_XINCREF(keep.token()) };
         keep.token()
     };
-    Some(Item { event, op, token, extra: None })
+    let extra = if event.flags & IORING_CQE_F_BUFFER == 0 { None } else { state.picked(&event) };
+    Some(Item { event, op, token, extra })
 }
 
 /// Show completions of requests that kept nothing but their token. Returns the first event that
@@ -220,7 +226,7 @@ fn take_plain(state: &mut State) -> Option<Item> {
         if skip || (terminal && !unsafe { state.keep(index) }.is_bare()) {
             return Some(item);
         }
-        state.ready.push_back(Ready::new(&item.event, item.op, item.token, None));
+        state.ready.push_back(Ready::new(&item.event, item.op, item.token, item.extra));
         if terminal {
             state.core.free(index);
         }

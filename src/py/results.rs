@@ -8,6 +8,7 @@ use crate::ops::args::Args;
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
+use crate::py::picked::Picked;
 use crate::ring::kernel::Kernel;
 use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
 
@@ -17,6 +18,8 @@ pub(crate) enum Results {
     Peer(SockAddr),
     /// What came with a message.
     Message(Message),
+    /// Buffers of a pool.
+    Picked(Picked),
 }
 
 pub(crate) struct Message {
@@ -25,7 +28,32 @@ pub(crate) struct Message {
     flags: i32,
 }
 
+impl Message {
+    /// A message taken apart.
+    pub(crate) fn new(sender: SockAddr, ancillary: Vec<(i32, i32, Vec<u8>)>, flags: i32) -> Self {
+        Message { sender, ancillary, flags }
+    }
+}
+
 impl Results {
+    /// These, and what else the same completion brought.
+    pub(crate) fn with(mut self: Box<Self>, other: Option<Box<Self>>) -> Box<Self> {
+        let other = other.map(|other| *other);
+        if let (Results::Picked(picked), Some(Results::Message(message))) = (&mut *self, other) {
+            picked.message = Some(message);
+        }
+        self
+    }
+
+    /// What came with a message.
+    fn message(&self) -> Option<&Message> {
+        match self {
+            Results::Message(message) => Some(message),
+            Results::Picked(picked) => picked.message.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What the kernel wrote into `args` for a request that ended with `res`. Only for finished
     /// requests (I2).
     pub(crate) fn of(args: &Args, _res: i32) -> Option<Box<Self>> {
@@ -47,9 +75,9 @@ impl Results {
 
     /// Nobody will look at it: close what came with it (I10).
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
-        match self {
-            Results::Message(message) => message.close_received(kernel),
-            Results::Peer(_) => {}
+        // Buffers go back when they are dropped.
+        if let Some(message) = self.message() {
+            message.close_received(kernel);
         }
     }
 }
@@ -74,19 +102,20 @@ impl Message {
 impl CompletionExtra for Results {
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
-            Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::Peer(_) | Results::Message(_) | Results::Picked(_) => Ok(py.None()),
         }
     }
 
     fn address(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self {
-            Results::Peer(address) => address::to_python(py, address),
-            Results::Message(message) => address::to_python(py, &message.sender),
+        match (self, self.message()) {
+            (Results::Peer(address), _) => address::to_python(py, address),
+            (_, Some(message)) => address::to_python(py, &message.sender),
+            _ => Ok(py.None()),
         }
     }
 
     fn ancdata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let Results::Message(message) = self else { return Ok(PyList::empty(py).into()) };
+        let Some(message) = self.message() else { return Ok(PyList::empty(py).into()) };
         let items: Vec<_> = message
             .ancillary
             .iter()
@@ -96,9 +125,13 @@ impl CompletionExtra for Results {
     }
 
     fn msg_flags(&self) -> i32 {
+        self.message().map_or(0, |message| message.flags)
+    }
+
+    fn buffers(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         match self {
-            Results::Message(message) => message.flags,
-            Results::Peer(_) => 0,
+            Results::Picked(picked) => picked.buffers(py),
+            _ => Ok(Vec::new()),
         }
     }
 }

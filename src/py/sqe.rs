@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
+use crate::py::bufring;
 use crate::py::keep::Keep;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
@@ -59,6 +60,10 @@ impl PySqe {
                 return Err(error);
             }
         };
+        if let Some(Err(error)) = keep.pool().map(|pool| bufring::fits(pool, common.flags)) {
+            keep.release(py);
+            return Err(error);
+        }
         entry.flags |= common.flags;
         entry.personality = common.personality;
         // SAFETY: an owned reference, moved into the `Py`.
@@ -176,6 +181,16 @@ impl PyRing {
         keep.hold_object(sqe.as_any());
         keep.pushed = true;
         keep.set_token(prepared.user_data.clone_ref(py).into_ptr());
+        if prepared.ring_id != 0 {
+            // SAFETY: what an entry uses is never changed after it was made (I2).
+            if let Some(pool) = unsafe { (*prepared.keep.get()).pool() } {
+                keep.use_pool(pool.clone());
+                keep.ring_id = self.id;
+                if let Err(error) = self.belongs(keep, prepared.flags) {
+                    return Err(self.unreserve(py, index, error));
+                }
+            }
+        }
         self.stage(py, index, key, *prepared.entry)
     }
 }

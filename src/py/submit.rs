@@ -11,7 +11,7 @@ use crate::py::keep::Keep;
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
-use crate::py::{errors, request, trace};
+use crate::py::{bufring, errors, request, trace};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::wait::{EnterPlan, Entered};
@@ -100,13 +100,27 @@ impl PyRing {
             Ok(sqe) => sqe,
             Err(error) => return Err(self.unreserve(py, index, error)),
         };
-        if keep.ring_id != 0 && keep.ring_id != self.id {
-            return Err(self.unreserve(py, index, another_ring()));
+        if keep.ring_id != 0 {
+            if let Err(error) = self.belongs(keep, common.flags) {
+                return Err(self.unreserve(py, index, error));
+            }
         }
         sqe.flags |= common.flags;
         sqe.personality = common.personality;
         keep.set_token(owned_token(py, common.user_data));
         self.stage(py, index, key, sqe)
+    }
+
+    /// A request that names something of a ring, and is about to be staged on this one.
+    #[cold]
+    pub(crate) fn belongs(&self, keep: &mut Keep, flags: u8) -> PyResult<()> {
+        if keep.ring_id != self.id {
+            return Err(another_ring());
+        }
+        match keep.pool_mut() {
+            Some(pool) => bufring::arm(pool, flags),
+            None => Ok(()),
+        }
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.

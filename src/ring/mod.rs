@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod batches;
+pub mod bufring;
 mod chain;
 pub mod cq;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod word;
 
 use core::ffi::c_void;
 use core::ops::Range;
+use std::sync::Arc;
 
 use crate::sys::abi::{io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
@@ -99,6 +101,8 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     strays: u64,
     /// A pool of buffers is registered: the kernel has one table of them per ring.
     pub has_buffers: bool,
+    /// Pools of provided buffers, by no order.
+    pools: Vec<Arc<bufring::Pool>>,
 }
 
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
@@ -135,6 +139,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             cancelling: 0,
             strays: 0,
             has_buffers: false,
+            pools: Vec::new(),
             params,
         })
     }

@@ -146,6 +146,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 // SAFETY: no slot is live and the queues over the maps are gone (I8).
                 unsafe { maps.unmap(&self.kernel) };
             }
+            self.shut_pools();
             // SAFETY: the ring's own descriptor, used by nobody from here on (I10, I12).
             unsafe { self.kernel.close(self.fd) };
             self.fd = -1;
@@ -252,6 +253,7 @@ impl<K: Kernel, P: Zeroed> Drop for Ring<K, P> {
             if let Some(slots) = self.slots.take() {
                 slots.leak();
             }
+            core::mem::forget(core::mem::take(&mut self.pools));
         }
     }
 }

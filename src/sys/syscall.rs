@@ -86,7 +86,11 @@ fn map(len: usize, flags: i32, fd: i32, offset: u64) -> Result<NonNull<u8>, Errn
 /// A child that inherited the mapping would share the queues with its parent and could submit
 /// its requests; without it, a use that slipped through every check faults instead.
 pub fn map_ring(fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno> {
-    let address = map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)?;
+    unforked(map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)?, len)
+}
+
+/// Keep a new mapping out of forked children.
+fn unforked(address: NonNull<u8>, len: usize) -> Result<NonNull<u8>, Errno> {
     // SAFETY: the mapping was made above with this length and is ours (I8).
     let advised = unsafe { libc::madvise(address.as_ptr().cast(), len, libc::MADV_DONTFORK) };
     if advised == -1 {
@@ -101,6 +105,11 @@ pub fn map_ring(fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno> 
 /// Private memory: zeroed, page aligned, at an address of its own that never moves.
 pub fn map_anonymous(len: usize) -> Result<NonNull<u8>, Errno> {
     map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+}
+
+/// The same, and not there in forked children: for what the kernel and this process share.
+pub fn map_unforked(len: usize) -> Result<NonNull<u8>, Errno> {
+    unforked(map_anonymous(len)?, len)
 }
 
 /// munmap(2).

@@ -7,6 +7,7 @@ use std::mem::offset_of;
 use pyo3::exceptions::PyOSError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use super::{CompletionExtra, CompletionObject};
 use crate::py::rawtype::{enter, getter, int, op_name, op_text, text, Table, GETTERS_END};
@@ -59,7 +60,7 @@ pub(super) static MEMBERS: Table<[ffi::PyMemberDef; 4]> = Table([
 ]);
 
 /// Computed attributes.
-pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 8]> = Table([
+pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 10]> = Table([
     getter(c"more", more, c"Whether more completions of the same request follow (CqeFlags.MORE)."),
     getter(c"op", op, c"The name of the operation, such as 'READ'."),
     getter(c"request", get_request, c"The Request this completes, equal to what `prep_*` gave."),
@@ -83,6 +84,18 @@ pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 8]> = Table([
         c"msg_flags",
         msg_flags,
         c"The MSG_* flags a recvmsg came back with (MSG_TRUNC, MSG_CTRUNC, ...); else 0.",
+    ),
+    getter(
+        c"buffer",
+        buffer,
+        c"What was received into a buffer of a pool, as a PooledBuffer (the first of `buffers`); else\n\
+        None.",
+    ),
+    getter(
+        c"buffers",
+        buffers,
+        c"All the PooledBuffers of this completion: several where it is one for a bundle; else an\n\
+        empty list.",
     ),
     GETTERS_END,
 ]);
@@ -212,6 +225,26 @@ unsafe extern "C" fn msg_flags(object: *mut ffi::PyObject, _: *mut c_void) -> *m
         enter(|py| {
             let flags = extra(object).map_or(0, CompletionExtra::msg_flags);
             int(py, flags).map(Bound::unbind)
+        })
+    }
+}
+
+unsafe extern "C" fn buffer(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
+    unsafe {
+        enter(|py| match extra(object) {
+            Some(extra) => Ok(extra.buffers(py)?.into_iter().next().unwrap_or_else(|| py.None())),
+            None => Ok(py.None()),
+        })
+    }
+}
+
+unsafe extern "C" fn buffers(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
+    unsafe {
+        enter(|py| {
+            let found = extra(object).map_or_else(|| Ok(Vec::new()), |extra| extra.buffers(py))?;
+            Ok(PyList::new(py, found)?.into_any().unbind())
         })
     }
 }

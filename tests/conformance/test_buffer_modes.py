@@ -427,9 +427,7 @@ def test_provided_buffers_with_a_multishot(
     assert text(found["RECV"]) == b"x"
 
 
-def test_removing_provided_buffers(
-    ring: uring_rs.Ring, provided: uring_rs.ProvidedBuffers
-) -> None:
+def test_removing_provided_buffers(ring: uring_rs.Ring, provided: uring_rs.ProvidedBuffers) -> None:
     with pytest.raises(BufferError, match="prep_remove_buffers"):
         provided.close()
     ring.prep_remove_buffers(provided, 3)

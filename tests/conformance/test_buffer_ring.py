@@ -38,7 +38,7 @@ def received(cqe: uring_rs.Completion) -> bytes:
 
 def test_facts(ring: uring_rs.Ring, pool: uring_rs.BufferRing) -> None:
     assert (pool.count, pool.size, pool.group) == (COUNT, SIZE, 0)
-    assert not (pool.incremental or pool.sending or pool.closed)
+    assert (pool.incremental, pool.sending, pool.closed) == (False, False, False)
     whole(pool)
     assert repr(pool) == "<BufferRing 0 with 4 x 64 bytes>"
     other = ring.buffer_ring(3, 100)
@@ -299,7 +299,7 @@ def test_a_failed_read_gives_its_buffer_back(
 
 def test_async_reads(ring: uring_rs.Ring, pool: uring_rs.BufferRing, fd: int) -> None:
     for number in range(COUNT):
-        ring.prep_read(fd, offset=number, nbytes=8, pool=pool, flags=SqeFlags.ASYNC, user_data=number)
+        ring.prep_read(fd, None, number, 8, pool=pool, flags=SqeFlags.ASYNC, user_data=number)
     for cqe in several(ring, COUNT):
         start = cqe.user_data
         assert received(cqe) == CONTENT[start : start + 8]
@@ -408,9 +408,7 @@ def test_views_outlive_the_ring(make_ring: Callable[..., uring_rs.Ring], pair: P
     gc.collect()
 
 
-def test_pools_belong_to_their_rings(
-    make_ring: Callable[..., uring_rs.Ring], pair: Pair
-) -> None:
+def test_pools_belong_to_their_rings(make_ring: Callable[..., uring_rs.Ring], pair: Pair) -> None:
     pool = make_ring(8).buffer_ring(COUNT, SIZE)
     other = make_ring(8)
     with pytest.raises(ValueError, match="another ring"):

@@ -190,6 +190,7 @@ def test_what_incremental_pools_are_not_for(ring: uring_rs.Ring, pair: Pair) -> 
         lambda: ring.prep_recvmsg(pair[0], pool=pool),
         lambda: ring.prep_recvmsg_multishot(pair[0], pool),
         lambda: ring.prep_recv(pair[0], pool=pool, flags=SqeFlags.ASYNC),
+        lambda: ring.prep_recv(pair[0], pool=pool, msg_flags=socket.MSG_TRUNC),
         lambda: uring_rs.Sqe.recv_multishot(pair[0], pool, flags=SqeFlags.ASYNC),
     ):
         with pytest.raises(ValueError, match="incremental"):
@@ -224,6 +225,46 @@ def test_multishot_messages(ring: uring_rs.Ring) -> None:
         assert cqe.msg_flags & socket.MSG_TRUNC
         assert text(cqe) == b"y" * (512 - 144)
     del cqe
+    kept(ring, pool)
+
+
+def test_empty_messages(ring: uring_rs.Ring) -> None:
+    pool = ring.buffer_ring(COUNT, 512)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        sender.bind(("127.0.0.1", 0))
+        for multishot in (True, False):
+            if multishot:
+                ring.prep_recvmsg_multishot(sock, pool)
+            else:
+                ring.prep_recvmsg(sock, pool=pool)
+            ring.submit()
+            sender.sendto(b"", sock.getsockname())
+            cqe = one(ring)
+            # It is the end for the kernel, as a closed stream would be.
+            assert (cqe.more, cqe.address) == (False, sender.getsockname())
+            assert text(cqe) == b""
+        ring.prep_recv_multishot(sock, pool)
+        ring.submit()
+        sender.sendto(b"", sock.getsockname())
+        cqe = one(ring)
+        assert (cqe.res, cqe.more, cqe.buffer) == (0, False, None)
+    kept(ring, pool)
+    assert pool.available == COUNT
+
+
+def test_a_datagram_cut_to_the_buffer(ring: uring_rs.Ring, datagrams: Pair) -> None:
+    pool = ring.buffer_ring(COUNT, SIZE)
+    datagrams[1].send(b"x" * 100)
+    ring.prep_recv(datagrams[0], pool=pool, msg_flags=socket.MSG_TRUNC)
+    cqe = one(ring)
+    # MSG_TRUNC has the kernel say more than there is: not believed.
+    assert (cqe.res, text(cqe)) == (100, b"x" * SIZE)
+    with pytest.raises(ValueError, match="MSG_TRUNC"):
+        ring.prep_recv(datagrams[0], pool=pool, msg_flags=socket.MSG_TRUNC, bundle=True)
     kept(ring, pool)
 
 
@@ -339,6 +380,23 @@ def test_a_bundle_sends_all_that_is_queued(ring: uring_rs.Ring, tcp: Pair) -> No
         del cqe
         kept(ring, pool)
         assert pool.free == COUNT
+
+
+def test_all_of_a_buffer_is_sent_though_the_peer_is_slow(ring: uring_rs.Ring, pair: Pair) -> None:
+    pool = ring.buffer_ring(2, 2**20, sending=True)
+    data = random.Random(9).randbytes(2**20)
+    pool.queue(data)
+    ring.prep_send(pair[0], pool=pool)
+    ring.submit()
+    got = b""
+    while len(got) < len(data):
+        got += pair[1].recv(2**16)
+        ring.submit()
+        ring.flush_overflow()
+    cqe = one(ring)
+    assert (cqe.res, got == data) == (2**20, True)
+    del cqe
+    assert pool.free == 2
 
 
 def test_misuse_of_buffers_to_send(ring: uring_rs.Ring, pair: Pair) -> None:

@@ -40,7 +40,7 @@ builders! {
     ///     address: where to, for unconnected sockets (Linux 6.0).
     ///     ioprio: RecvSendFlags.
     ///     pool: a BufferRing made with sending=True: send the next buffer queued there, in place
-    ///         of `data` (Linux 6.10); prep_send_bundle sends many.
+    ///         of `data`, all of it as with MSG_WAITALL (Linux 6.10); prep_send_bundle sends many.
     ///
     /// Kernel: 5.6.
     /// Memory: `data` is locked until the completion.

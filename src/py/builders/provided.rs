@@ -9,6 +9,7 @@ use crate::ring::bufring::book::Kind;
 use crate::ring::bufring::{How, Pool};
 use crate::sys::abi::{io_uring_recvmsg_out, io_uring_sqe};
 use crate::sys::consts::*;
+use crate::sys::os::{MSG_TRUNC, MSG_WAITALL};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 
 builders! {
@@ -79,7 +80,7 @@ builders! {
     /// Args:
     ///     sock: a stream socket.
     ///     pool: a BufferRing made with sending=True, whose buffers were queued.
-    ///     msg_flags: MSG_* flags.
+    ///     msg_flags: MSG_* flags; MSG_WAITALL is added.
     ///     nbytes: send at most so many bytes.
     ///     ioprio: RecvSendFlags.
     ///
@@ -202,6 +203,13 @@ pub(super) fn recv(
     let fd = convert::file(keep, sock)?;
     let pool = receiving(pool)?;
     let each = bound("nbytes", nbytes)?;
+    // The result is then no longer what the buffers hold, and nobody could tell how many were used.
+    let several = pool.kind() == Kind::Incremental || how(ioprio) == How::Bundle;
+    if several && msg_flags & MSG_TRUNC as u32 != 0 {
+        return Err(PyValueError::new_err(
+            "MSG_TRUNC cannot be used with bundles or an incremental BufferRing",
+        ));
+    }
     use_pool(keep, &pool, how(ioprio))?;
     Ok(provided::recv(fd, pool.group(), Transfer { flags: msg_flags, ioprio, each, total: 0 }))
 }
@@ -312,8 +320,10 @@ fn send_from(
         return Err(PyValueError::new_err("sending takes a BufferRing made with sending=True"));
     }
     let each = bound("nbytes", nbytes)?;
+    // A buffer is used up by whatever was sent of it: so all of it.
+    let flags = msg_flags | MSG_WAITALL as u32;
     use_pool(keep, &pool, how(ioprio))?;
-    Ok(provided::send(fd, pool.group(), Transfer { flags: msg_flags, ioprio, each, total: 0 }))
+    Ok(provided::send(fd, pool.group(), Transfer { flags, ioprio, each, total: 0 }))
 }
 
 /// Send one buffer of a pool.

@@ -75,6 +75,8 @@ pub struct Book {
     counts: [u32; 3],
     /// Of those with the kernel, how many it says it let go of without saying which.
     removed: u32,
+    /// Where to look for a free one first.
+    hint: usize,
 }
 
 impl Book {
@@ -89,6 +91,7 @@ impl Book {
             tail: 0,
             counts: [count, 0, 0],
             removed: 0,
+            hint: 0,
         }
     }
 
@@ -184,7 +187,15 @@ impl Book {
 
     /// Take a free buffer, to fill it.
     pub fn take_free(&mut self) -> Option<Span> {
-        let id = self.buffers.iter().position(|buffer| buffer.place == Place::Free)? as u16;
+        if self.count(Place::Free) == 0 {
+            return None;
+        }
+        // They become free in about the order they were taken.
+        let free = |at: &usize| self.buffers[*at].place == Place::Free;
+        let (count, hint) = (self.buffers.len(), self.hint);
+        let at = (hint..count).find(free).or_else(|| (0..hint.min(count)).find(free))?;
+        self.hint = at + 1;
+        let id = at as u16;
         self.put(id, Place::Taken);
         self.buffers[usize::from(id)].parts = 1;
         Some(Span { id, start: 0, len: self.size })

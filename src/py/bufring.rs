@@ -38,13 +38,28 @@ impl Held {
         Ok(Held { pool, ring: ring.clone().unbind() })
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    fn remove(&self, py: Python<'_>) -> PyResult<Result<(), Busy>> {
         if !self.pool.is_open() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let ring = self.ring.get();
+        // What has ended uses it no more.
+        ring.harvest(py)?;
         let removed = ring.hold(py)?.core.remove_pool(&self.pool);
-        removed.map_err(|busy| match busy {
+        Ok(removed)
+    }
+
+    /// Leave a `with`: where it is in use, it is the ring's to close.
+    fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        match self.remove(py)? {
+            Err(Busy::Refused(error)) => Err(self.ring.get().error(py, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let ring = self.ring.get();
+        self.remove(py)?.map_err(|busy| match busy {
             Busy::Users(count) => PyBufferError::new_err(format!(
                 "{count} requests in flight, or Sqes, use these buffers: cancel or drop them first"
             )),
@@ -172,7 +187,8 @@ impl PyRing {
 /// Made by `Ring.buffer_ring(count, size)` and given to requests as `pool=`. A completion that
 /// used a buffer has it as `Completion.buffer`, a view of what was received. It goes back to the
 /// kernel when it is released or collected. When none is left, requests end with ENOBUFS, and can
-/// be prepared again once buffers are back.
+/// be prepared again once buffers are back. Leaving its `with` closes the pool, or leaves that to
+/// the ring where requests still use it.
 ///
 /// At any time `available + taken + free` is `count`, but for buffers in completions that were not
 /// taken off the ring yet.
@@ -290,7 +306,7 @@ impl PyBufferRing {
         tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let _ = (exc_type, exc, tb);
-        self.0.close(py)
+        self.0.leave(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -389,7 +405,7 @@ impl PyProvidedBuffers {
         tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let _ = (exc_type, exc, tb);
-        self.0.close(py)
+        self.0.leave(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

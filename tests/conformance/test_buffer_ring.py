@@ -366,6 +366,46 @@ def test_closing_the_pool(ring: uring_rs.Ring, pool: uring_rs.BufferRing, pair: 
     idle(ring)
 
 
+def test_a_pool_in_use_is_left_to_the_ring(
+    make_ring: Callable[..., uring_rs.Ring], pair: Pair
+) -> None:
+    with make_ring(8) as ring:
+        with ring.buffer_ring(COUNT, SIZE) as pool:
+            request = ring.prep_recv_multishot(pair[0], pool)
+            ring.submit()
+        assert not pool.closed
+        with pool:
+            ring.prep_cancel(request)
+            ring.submit(wait=2)
+            # What has ended uses it no more, whether or not somebody has looked.
+        assert pool.closed
+        with ring.provided_buffers(COUNT, SIZE) as other:
+            ring.prep_provide_buffers(other)
+            ring.submit(wait=1)
+        assert not other.closed
+    assert other.closed
+
+
+def test_a_closed_ring_takes_no_requests(
+    make_ring: Callable[..., uring_rs.Ring], pair: Pair
+) -> None:
+    ring = make_ring(8)
+    pool = ring.buffer_ring(COUNT, SIZE)
+    sqe = uring_rs.Sqe.recv(pair[0], pool=pool)
+    ring.close()
+    for call in (
+        lambda: ring.push(sqe),
+        lambda: ring.prep_recv(pair[0], pool=pool),
+        lambda: ring.buffer_ring(1, 1),
+        lambda: ring.provided_buffers(1, 1),
+    ):
+        with pytest.raises(uring_rs.RingClosed):
+            call()
+    with pytest.raises(ValueError, match="closed"):
+        uring_rs.Sqe.recv(pair[0], pool=pool)
+    pool.close()
+
+
 def test_discarded_requests_let_go_of_the_pool(
     ring: uring_rs.Ring, pool: uring_rs.BufferRing, pair: Pair
 ) -> None:

@@ -156,6 +156,15 @@ class Pools(RuleBasedStateMachine):
         stream.got += len(found)
         self.held += [(view, bytes(view)) for view in views]
 
+    @rule(pick=PICK, nbytes=st.integers(1, 120), multishot=st.booleans(), bundle=st.booleans())
+    def receive(self, pick: int, nbytes: int, multishot: bool, bundle: bool) -> None:
+        """All of it at once, so that much is received in a short run."""
+        self.arm(pick, multishot, bundle, by_sqe=False)
+        self.send(pick, nbytes)
+        self._reap()
+        while self.unseen:
+            self.look(0)
+
     @rule()
     def drop_unseen(self) -> None:
         for cqe in self.unseen:

@@ -14,11 +14,14 @@ from .errors import Cause, UringUnavailable
 
 __all__ = [
     "BufferPool",
+    "BufferRing",
     "Completion",
     "CqeArray",
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
+    "PooledBuffer",
+    "ProvidedBuffers",
     "Request",
     "Ring",
     "SimKernel",
@@ -52,11 +55,14 @@ def unavailable() -> UringUnavailable:
 try:
     from ._uring import (
         BufferPool,
+        BufferRing,
         Completion,
         CqeArray,
         FixedBuffer,
         MemoryRegion,
         Personality,
+        PooledBuffer,
+        ProvidedBuffers,
         Request,
         Ring,
         SimKernel,
@@ -112,6 +118,15 @@ except ImportError as _error:
         def send_msg(*_args: object, **_kwargs: object) -> None:
             """Post a completion into a ring, of which there are none here."""
             raise unavailable()
+
+        class BufferRing(_Missing):
+            """A pool that the kernel chooses buffers from, which cannot be made here."""
+
+        class ProvidedBuffers(_Missing):
+            """The older kind of such a pool, which cannot be made here."""
+
+        class PooledBuffer(_Missing):
+            """A buffer that the kernel chose, of which there are none here."""
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

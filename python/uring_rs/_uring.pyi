@@ -23,11 +23,14 @@ from .restrictions import Restrictions
 
 __all__ = [
     "BufferPool",
+    "BufferRing",
     "Completion",
     "CqeArray",
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
+    "PooledBuffer",
+    "ProvidedBuffers",
     "Request",
     "Ring",
     "SimKernel",
@@ -53,6 +56,7 @@ class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 _File: TypeAlias = int | _HasFileno
+_Pool: TypeAlias = BufferRing | ProvidedBuffers
 _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Address: TypeAlias = (
     tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int] | str | bytes
@@ -101,6 +105,10 @@ class Completion:
     def msg_flags(self) -> int: ...
     @property
     def big_cqe(self) -> tuple[int, int] | None: ...
+    @property
+    def buffer(self) -> PooledBuffer | None: ...
+    @property
+    def buffers(self) -> list[PooledBuffer]: ...
     def result(self) -> int: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Any: ...
@@ -181,12 +189,13 @@ class Sqe:
     @staticmethod
     def read(
         file: _File,
-        buf: Buffer,
+        buf: Buffer | None = None,
         offset: int = -1,
         nbytes: int | None = None,
         *,
         rw_flags: int = 0,
         ioprio: int = 0,
+        pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -579,12 +588,13 @@ class Sqe:
     @staticmethod
     def send(
         sock: _File,
-        data: Buffer | Iterable[Buffer],
+        data: Buffer | Iterable[Buffer] | None = None,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
         address: _Address | None = None,
         ioprio: int = 0,
+        pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -592,11 +602,14 @@ class Sqe:
     @staticmethod
     def recv(
         sock: _File,
-        buf: Buffer,
+        buf: Buffer | None = None,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
         ioprio: int = 0,
+        pool: _Pool | None = None,
+        multishot: bool = False,
+        bundle: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -627,11 +640,79 @@ class Sqe:
     @staticmethod
     def recvmsg(
         sock: _File,
-        buffers: Iterable[Buffer],
+        buffers: Iterable[Buffer] | None = None,
         ancbufsize: int = 0,
         msg_flags: int = 0,
         *,
         ioprio: int = 0,
+        pool: _Pool | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def recv_multishot(
+        sock: _File,
+        pool: _Pool,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        total: int | None = None,
+        bundle: bool = False,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def recvmsg_multishot(
+        sock: _File,
+        pool: _Pool,
+        ancbufsize: int = 0,
+        msg_flags: int = 0,
+        *,
+        with_address: bool = True,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def read_multishot(
+        file: _File,
+        pool: _Pool,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def send_bundle(
+        sock: _File,
+        pool: _Pool,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def provide_buffers(
+        pool: ProvidedBuffers,
+        first: int = 0,
+        count: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def remove_buffers(
+        pool: ProvidedBuffers,
+        count: int | None = None,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1019,6 +1100,83 @@ class BufferPool:
         /,
     ) -> None: ...
 
+@final
+class BufferRing:
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def group(self) -> int: ...
+    @property
+    def incremental(self) -> bool: ...
+    @property
+    def sending(self) -> bool: ...
+    @property
+    def available(self) -> int: ...
+    @property
+    def taken(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def take(self) -> PooledBuffer: ...
+    def queue(self, data: Buffer, /) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class ProvidedBuffers:
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def group(self) -> int: ...
+    @property
+    def provided(self) -> int: ...
+    @property
+    def taken(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class PooledBuffer:
+    @property
+    def id(self) -> int: ...
+    @property
+    def released(self) -> bool: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def release(self) -> None: ...
+    def queue(self, nbytes: int | None = None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
 @disjoint_base
 class Ring:
     def __new__(
@@ -1119,6 +1277,16 @@ class Ring:
     ) -> Iterator[Completion]: ...
     def flush_overflow(self) -> int: ...
     def buffer_pool(self, count: int, size: int) -> BufferPool: ...
+    def buffer_ring(
+        self,
+        count: int,
+        size: int,
+        *,
+        incremental: bool = False,
+        sending: bool = False,
+        kernel_memory: bool = False,
+    ) -> BufferRing: ...
+    def provided_buffers(self, count: int, size: int) -> ProvidedBuffers: ...
     def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
     def register_personality(self) -> Personality: ...
@@ -1223,12 +1391,13 @@ class Ring:
     def prep_read(
         self,
         file: _File,
-        buf: Buffer,
+        buf: Buffer | None = None,
         offset: int = -1,
         nbytes: int | None = None,
         *,
         rw_flags: int = 0,
         ioprio: int = 0,
+        pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1619,12 +1788,13 @@ class Ring:
     def prep_send(
         self,
         sock: _File,
-        data: Buffer | Iterable[Buffer],
+        data: Buffer | Iterable[Buffer] | None = None,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
         address: _Address | None = None,
         ioprio: int = 0,
+        pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1632,11 +1802,14 @@ class Ring:
     def prep_recv(
         self,
         sock: _File,
-        buf: Buffer,
+        buf: Buffer | None = None,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
         ioprio: int = 0,
+        pool: _Pool | None = None,
+        multishot: bool = False,
+        bundle: bool = False,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1667,11 +1840,79 @@ class Ring:
     def prep_recvmsg(
         self,
         sock: _File,
-        buffers: Iterable[Buffer],
+        buffers: Iterable[Buffer] | None = None,
         ancbufsize: int = 0,
         msg_flags: int = 0,
         *,
         ioprio: int = 0,
+        pool: _Pool | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_recv_multishot(
+        self,
+        sock: _File,
+        pool: _Pool,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        total: int | None = None,
+        bundle: bool = False,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_recvmsg_multishot(
+        self,
+        sock: _File,
+        pool: _Pool,
+        ancbufsize: int = 0,
+        msg_flags: int = 0,
+        *,
+        with_address: bool = True,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_read_multishot(
+        self,
+        file: _File,
+        pool: _Pool,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_send_bundle(
+        self,
+        sock: _File,
+        pool: _Pool,
+        msg_flags: int = 0,
+        nbytes: int | None = None,
+        *,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_provide_buffers(
+        self,
+        pool: ProvidedBuffers,
+        first: int = 0,
+        count: int | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_remove_buffers(
+        self,
+        pool: ProvidedBuffers,
+        count: int | None = None,
+        *,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,

@@ -12,7 +12,7 @@ use crate::ops::send::VectorArgs;
 use crate::ops::stat::StatxArgs;
 use crate::ops::uring_cmd::OptionArgs;
 use crate::sys::abi::{__kernel_timespec, futex_waitv};
-use crate::sys::os::{epoll_event, iovec, siginfo_t};
+use crate::sys::os::{epoll_event, iovec, msghdr, siginfo_t};
 
 /// What one entry points at besides the caller's buffers. Every variant keeps its memory on the
 /// heap, so moving the `Args` does not move what the kernel sees.
@@ -41,6 +41,8 @@ pub enum Args {
     Accept(Box<AcceptArgs>),
     /// A message: vectors, address, ancillary data.
     Msg(Box<MsgArgs>),
+    /// The header of messages that each carry their own.
+    Header(Box<msghdr>),
     /// An epoll event.
     Epoll(Box<epoll_event>),
     /// Epoll events, written by the kernel.

@@ -17,6 +17,7 @@ pub mod net;
 pub mod path;
 pub mod pipe;
 pub mod poll;
+pub mod provided;
 pub mod send;
 pub mod socket;
 pub mod space;

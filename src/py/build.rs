@@ -269,13 +269,18 @@ pub(crate) fn recvmsg(
 ) -> PyResult<io_uring_sqe> {
     let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST)?;
     let fd = convert::file(keep, sock)?;
-    let room = usize::try_from(ancbufsize).ok().filter(|room| *room <= ANCILLARY_MAX);
-    let room = room
-        .ok_or_else(|| PyValueError::new_err(format!("ancbufsize must be 0 to {ANCILLARY_MAX}")))?;
+    let room = ancillary_room(ancbufsize)?;
     let vectors = keep.export_all(buffers, Access::Destination)?;
-    let (sqe, args) = net::recvmsg(fd, vectors, Control::with_room(room), msg_flags, ioprio);
+    let (sqe, args) = net::recvmsg(fd, vectors, room, msg_flags, ioprio);
     keep.keep_args(args);
     Ok(sqe)
+}
+
+/// Room for so many bytes of ancillary data.
+pub(crate) fn ancillary_room(ancbufsize: i64) -> PyResult<Control> {
+    let room = usize::try_from(ancbufsize).ok().filter(|room| *room <= ANCILLARY_MAX);
+    room.map(Control::with_room)
+        .ok_or_else(|| PyValueError::new_err(format!("ancbufsize must be 0 to {ANCILLARY_MAX}")))
 }
 
 pub(crate) fn poll_add(

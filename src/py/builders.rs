@@ -90,6 +90,7 @@ mod nop;
 mod path;
 mod poll;
 mod process;
+mod provided;
 pub(crate) mod sends;
 pub(crate) mod sockets;
 mod space;

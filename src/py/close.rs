@@ -16,6 +16,7 @@ use crate::ring::kernel::Kernel;
 use crate::ring::teardown::Naps;
 use crate::ring::wait::EnterPlan;
 use crate::ring::Phase;
+use crate::sys::consts::IORING_CQE_F_BUFFER;
 use crate::sys::opcode;
 
 /// Between tries when the kernel is short of something.
@@ -485,6 +486,9 @@ fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<
     let kernel = state.core.kernel().clone();
     while let Some(event) = state.next_event() {
         let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
+        if event.flags & IORING_CQE_F_BUFFER != 0 {
+            drop(state.picked(&event));
+        }
         if event.res >= 0 && opcode::info(op).is_some_and(|info| info.returns_fd()) {
             // SAFETY: a descriptor that nobody was or will be told of (I10).
             unsafe { kernel.close(event.res) };

@@ -30,8 +30,8 @@ use super::rawtype::{build, doc_slot, slot};
 ///
 /// The collector does not look inside, so an implementation must hold no Python object that could
 /// lead back to the completion; plain memory and descriptors are what it is for. Dropping it ends
-/// what nobody claimed (I10), may happen on any thread that has the GIL, and must not call Python,
-/// block or panic.
+/// what nobody claimed (I10), may happen on any thread that has the GIL, and must not run Python
+/// code, block or panic.
 pub(crate) trait CompletionExtra: Send {
     /// What the operation is for, in Python's form; None where that is `res`.
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
@@ -44,6 +44,10 @@ pub(crate) trait CompletionExtra: Send {
     /// The rest of a 32-byte completion.
     fn big_cqe(&self) -> Option<[u64; 2]> {
         None
+    }
+    /// Views of the buffers that the kernel chose.
+    fn buffers(&self, _py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        Ok(Vec::new())
     }
 }
 

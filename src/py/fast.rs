@@ -264,6 +264,10 @@ unsafe fn prep_rw(
             if file.is_null() || buf.is_null() || ffi::PyLong_CheckExact(file) == 0 {
                 return None;
             }
+            // None stands for a pool to choose from.
+            if buf == ffi::Py_None() {
+                return None;
+            }
             let offset = optional_int(offset, -1)?;
             let nbytes = if nbytes.is_null() { None } else { Some(plain_int(nbytes)?) };
             let flags = flags(sqe_flags)?;

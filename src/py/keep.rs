@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use crate::ops::args::Args;
 use crate::py::results::Results;
 use crate::py::sqe;
+use crate::ring::bufring::Use;
 use crate::ring::slots::Zeroed;
 use crate::ring::sq::SecondHalf;
 use crate::sys::os::{c_void, iovec};
@@ -46,6 +47,8 @@ struct More {
     others: Vec<Py<PyAny>>,
     /// The second half of a 128-byte entry.
     half: Option<Box<SecondHalf>>,
+    /// The pool that the kernel chooses buffers from.
+    pool: Option<Use>,
 }
 
 /// In [`Keep::ring_id`] beside the ring: the request has an entry of 128 bytes. Together with the
@@ -193,11 +196,34 @@ impl Keep {
         }
     }
 
+    /// Hold the pool that the kernel chooses buffers from.
+    pub(crate) fn use_pool(&mut self, pool: Use) {
+        self.more().pool = Some(pool);
+    }
+
+    /// The pool that the kernel chooses buffers from.
+    pub(crate) fn pool(&self) -> Option<&Use> {
+        self.more.as_ref().and_then(|more| more.pool.as_ref())
+    }
+
+    /// The same, of a request that is about to be staged or has ended.
+    pub(crate) fn pool_mut(&mut self) -> Option<&mut Use> {
+        self.more.as_mut().and_then(|more| more.pool.as_mut())
+    }
+
     /// What the kernel wrote into memory of ours. Only once the request has ended (I2).
     #[inline(always)]
     pub(crate) fn results(&mut self, py: Python<'_>, res: i32) -> Option<Box<Results>> {
-        match &self.more {
-            Some(more) => Results::of(&more.args, res),
+        match &mut self.more {
+            Some(more) => {
+                if let Some(pool) = &mut more.pool {
+                    pool.ended(res);
+                }
+                if self.pushed {
+                    return sqe::results_of(py, self, res);
+                }
+                Results::of(&more.args, res)
+            }
             None if self.pushed => sqe::results_of(py, self, res),
             None => None,
         }

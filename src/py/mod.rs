@@ -2,6 +2,7 @@
 
 mod address;
 mod batch;
+mod bufring;
 mod build;
 mod builders;
 mod bulk;
@@ -17,6 +18,7 @@ mod gc;
 mod keep;
 mod kernel;
 mod live;
+mod picked;
 mod pool;
 mod probe;
 mod rawtype;
@@ -52,6 +54,9 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::PyCqeArray>()?;
     m.add_class::<pool::PyBufferPool>()?;
     m.add_class::<pool::PyFixedBuffer>()?;
+    m.add_class::<bufring::PyBufferRing>()?;
+    m.add_class::<bufring::PyProvidedBuffers>()?;
+    m.add_class::<picked::PyPooledBuffer>()?;
     m.add_class::<sim::PySimKernel>()?;
     m.add_class::<statx::PyStatxResult>()?;
     m.add_class::<register::personality::PyPersonality>()?;

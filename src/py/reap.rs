@@ -15,6 +15,7 @@ use crate::py::ring::PyRing;
 use crate::py::state::{Ready, State};
 use crate::py::trace;
 use crate::ring::Event;
+use crate::sys::consts::IORING_CQE_F_BUFFER;
 
 /// Events handled in one go.
 const BATCH: usize = 64;
@@ -235,7 +236,8 @@ fn take_one(state: &mut State) -> Option<Item> {
         unsafe { ffi::Py_XINCREF(keep.token()) };
         keep.token()
     };
-    Some(Item { event, op, token, extra: None })
+    let extra = if event.flags & IORING_CQE_F_BUFFER == 0 { None } else { state.picked(&event) };
+    Some(Item { event, op, token, extra })
 }
 
 /// The same with the rest of its completion, if that has 32 bytes. To be called before the next
@@ -243,7 +245,7 @@ fn take_one(state: &mut State) -> Option<Item> {
 #[inline(always)]
 fn with_rest(state: &mut State, mut item: Item) -> Item {
     if item.event.big {
-        item.extra = Some(Results::big(state.big()));
+        item.extra = Some(Results::big(state.big(), item.extra.take()));
     }
     item
 }
@@ -259,7 +261,7 @@ fn take_plain(state: &mut State) -> Option<Item> {
         if skip | big || (terminal && !unsafe { state.keep(index) }.is_bare()) {
             return Some(with_rest(state, item));
         }
-        state.ready.push_back(Ready::new(&item.event, item.op, item.token, None));
+        state.ready.push_back(Ready::new(&item.event, item.op, item.token, item.extra));
         if terminal {
             state.core.free(index);
         }

@@ -13,6 +13,7 @@ use crate::ops::waitid::{self, Child};
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
 use crate::py::kernel::AnyKernel;
+use crate::py::picked::Picked;
 use crate::py::statx::PyStatxResult;
 use crate::ring::cq::BigCqe;
 use crate::ring::kernel::Kernel;
@@ -41,6 +42,8 @@ pub(crate) enum Results {
     SocketName(SockAddr),
     /// The rest of a 32-byte completion, and what the operation brought besides.
     Big(BigCqe, Option<Box<Results>>),
+    /// Buffers of a pool.
+    Picked(Picked),
 }
 
 /// A pipe that nobody has asked for is closed with its completion (I10).
@@ -55,7 +58,39 @@ pub(crate) struct Message {
     flags: i32,
 }
 
+impl Message {
+    /// A message taken apart.
+    pub(crate) fn new(sender: SockAddr, ancillary: Vec<(i32, i32, Vec<u8>)>, flags: i32) -> Self {
+        Message { sender, ancillary, flags }
+    }
+}
+
 impl Results {
+    /// These, and what else the same completion brought.
+    #[cold]
+    fn with(mut self: Box<Self>, other: Option<Box<Self>>) -> Box<Self> {
+        match &mut *self {
+            Results::Big(_, inner) => *inner = Results::joined(inner.take(), other),
+            Results::Picked(picked) => {
+                if let Some(Results::Message(message)) = other.map(|other| *other) {
+                    picked.message = Some(message);
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// What came with a message.
+    fn message(&self) -> Option<&Message> {
+        match self {
+            Results::Message(message) => Some(message),
+            Results::Picked(picked) => picked.message.as_ref(),
+            Results::Big(_, inner) => inner.as_deref().and_then(Results::message),
+            _ => None,
+        }
+    }
+
     /// What the kernel wrote into `args` for a request that ended with `res`. Only for finished
     /// requests (I2).
     pub(crate) fn of(args: &Args, res: i32) -> Option<Box<Self>> {
@@ -91,43 +126,33 @@ impl Results {
 
     /// The rest of a 32-byte completion.
     #[cold]
-    pub(crate) fn big(rest: BigCqe) -> Box<Self> {
-        Box::new(Results::Big(rest, None))
+    pub(crate) fn big(rest: BigCqe, picked: Option<Box<Self>>) -> Box<Self> {
+        Box::new(Results::Big(rest, picked))
     }
 
-    /// The rest of a completion, if it has one, with what its operation brought.
+    /// What came with the completion itself, with what its operation brought.
     #[inline(always)]
-    pub(crate) fn joined(big: Option<Box<Self>>, brought: Option<Box<Self>>) -> Option<Box<Self>> {
-        match big {
-            Some(mut big) => {
-                if let Results::Big(_, inner) = &mut *big {
-                    *inner = brought;
-                }
-                Some(big)
-            }
+    pub(crate) fn joined(came: Option<Box<Self>>, brought: Option<Box<Self>>) -> Option<Box<Self>> {
+        match came {
             None => brought,
-        }
-    }
-
-    /// What the operation brought, without the rest of the completion.
-    fn brought(&self) -> Option<&Self> {
-        match self {
-            Results::Big(_, inner) => inner.as_deref(),
-            other => Some(other),
+            Some(came) => Some(came.with(brought)),
         }
     }
 
     /// Nobody will look at it: close what came with it (I10).
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
-        // A pipe nobody asked for is closed when dropped.
+        // A pipe nobody asked for is closed when dropped, and buffers go back then.
         match self {
-            Results::Message(message) => message.close_received(kernel),
             Results::SocketOption(OptionValue::Fd(fd)) => {
                 // SAFETY: made for this request, and shown to nobody (I10).
                 unsafe { kernel.close(*fd) };
             }
             Results::Big(_, Some(inner)) => inner.abandon(kernel),
-            _ => {}
+            other => {
+                if let Some(message) = other.message() {
+                    message.close_received(kernel);
+                }
+            }
         }
     }
 }
@@ -174,7 +199,7 @@ impl CompletionExtra for Results {
             Results::Child(child) => child_to_python(py, child),
             Results::Pipe(pipe) => Ok(claim(pipe).into_pyobject(py)?.into_any().unbind()),
             Results::Events(events) => Ok(PyList::new(py, events)?.into_any().unbind()),
-            Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::Peer(_) | Results::Message(_) | Results::Picked(_) => Ok(py.None()),
             Results::Stat(answer) => Ok(Py::new(py, PyStatxResult::from(**answer))?.into_any()),
             Results::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any().unbind()),
             Results::SocketOption(OptionValue::Int(value) | OptionValue::Fd(value)) => {
@@ -190,18 +215,16 @@ impl CompletionExtra for Results {
     }
 
     fn address(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self {
-            Results::Peer(address) => address::to_python(py, address),
-            Results::Message(message) => address::to_python(py, &message.sender),
-            Results::Big(_, Some(inner)) => inner.address(py),
+        match (self, self.message()) {
+            (Results::Peer(address), _) => address::to_python(py, address),
+            (_, Some(message)) => address::to_python(py, &message.sender),
+            (Results::Big(_, Some(inner)), _) => inner.address(py),
             _ => Ok(py.None()),
         }
     }
 
     fn ancdata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let Some(Results::Message(message)) = self.brought() else {
-            return Ok(PyList::empty(py).into());
-        };
+        let Some(message) = self.message() else { return Ok(PyList::empty(py).into()) };
         let items: Vec<_> = message
             .ancillary
             .iter()
@@ -211,16 +234,21 @@ impl CompletionExtra for Results {
     }
 
     fn msg_flags(&self) -> i32 {
-        match self.brought() {
-            Some(Results::Message(message)) => message.flags,
-            _ => 0,
-        }
+        self.message().map_or(0, |message| message.flags)
     }
 
     fn big_cqe(&self) -> Option<BigCqe> {
         match self {
             Results::Big(rest, _) => Some(*rest),
             _ => None,
+        }
+    }
+
+    fn buffers(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        match self {
+            Results::Picked(picked) => picked.buffers(py),
+            Results::Big(_, Some(inner)) => inner.buffers(py),
+            _ => Ok(Vec::new()),
         }
     }
 }

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
+use crate::py::bufring;
 use crate::py::keep::{Keep, BIG, WIDE};
 use crate::py::register::personality::Parts;
 use crate::py::request::RequestKey;
@@ -87,6 +88,10 @@ impl PySqe {
             }
         };
         let half = keep.second_half().copied().unwrap_or_default();
+        if let Some(Err(error)) = keep.pool().map(|pool| bufring::fits(pool, common.flags)) {
+            keep.release(py);
+            return Err(error);
+        }
         entry.flags |= common.flags;
         entry.personality = common.personality.number();
         let credentials = common.personality.ring_id();
@@ -210,7 +215,7 @@ impl PyRing {
         }
         if prepared.written {
             prepared.claim()?;
-        } else if !prepared.wide {
+        } else if prepared.ring_id == 0 {
             let token = || prepared.user_data.clone_ref(py).into_ptr();
             let staged = self.stage_at_once(py, prepared.entry.sqe, |keep| {
                 keep.set_token(token());
@@ -239,6 +244,16 @@ impl PyRing {
         keep.set_token(prepared.user_data.clone_ref(py).into_ptr());
         if prepared.wide {
             return self.stage_wide(py, index, key, prepared.entry.sqe, &prepared.entry.half);
+        }
+        if prepared.ring_id != 0 {
+            // SAFETY: what an entry uses is never changed after it was made (I2).
+            if let Some(pool) = unsafe { (*prepared.keep.get()).pool() } {
+                keep.use_pool(pool.clone());
+                keep.ring_id = self.id;
+                if let Err(error) = self.belongs(keep, prepared.flags) {
+                    return Err(self.unreserve(py, index, error));
+                }
+            }
         }
         self.stage(py, index, key, prepared.entry.sqe)
     }

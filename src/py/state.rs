@@ -10,6 +10,7 @@ use crate::ops::message;
 use crate::py::completion::{self, CompletionExtra};
 use crate::py::keep::Keep;
 use crate::py::kernel::AnyKernel;
+use crate::py::picked::Picked;
 use crate::py::results::Results;
 use crate::py::Core;
 use crate::ring::access::Owned;
@@ -191,6 +192,16 @@ impl State {
     #[inline(always)]
     pub(crate) fn has_news(&mut self) -> bool {
         self.core.has_news() || !self.stash.is_empty()
+    }
+
+    /// The buffers that an event brought, which are the taker's from now on (I10). To be asked of
+    /// each event in turn: of a buffer that is used up bit by bit, only their order tells the parts.
+    #[cold]
+    pub(crate) fn picked(&self, event: &Event) -> Option<Box<Results>> {
+        // SAFETY: the event is the caller's to handle. The request may go on: what it uses is
+        // only looked at, and nobody changes it before it has ended (I2).
+        let pool = unsafe { self.keep(event.index) }.pool()?;
+        Picked::of(pool, event.flags, event.res).map(|picked| Box::new(Results::Picked(picked)))
     }
 
     /// Keep what batch `id` needs until it has ended.

@@ -12,7 +12,7 @@ use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::{Credentials, Parts};
 use crate::py::ring::PyRing;
 use crate::py::state::State;
-use crate::py::{errors, request, trace};
+use crate::py::{bufring, errors, request, trace};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::restrict::is_restricted;
@@ -114,6 +114,11 @@ impl PyRing {
         let credentials = common.personality.ring_id();
         if credentials != 0 && credentials != self.id {
             return Err(self.unreserve(py, index, another_ring()));
+        }
+        if keep.ring_id != 0 {
+            if let Err(error) = self.belongs(keep, common.flags) {
+                return Err(self.unreserve(py, index, error));
+            }
         }
         if keep.ring_id != 0 && keep.ring_id != self.id {
             return self.prep_special(py, common, (index, key), sqe);
@@ -227,6 +232,19 @@ impl PyRing {
                 Err(error) => self.error(py, &error),
             };
             return Err(self.unreserve(py, index, error));
+        }
+    }
+
+    /// A request that names something of a ring, and is about to be staged on this one.
+    #[cold]
+    pub(crate) fn belongs(&self, keep: &mut Keep, flags: u8) -> PyResult<()> {
+        let id = keep.ring_id & !(BIG | WIDE);
+        if id != 0 && id != self.id {
+            return Err(another_ring());
+        }
+        match keep.pool_mut() {
+            Some(pool) => bufring::arm(pool, flags),
+            None => Ok(()),
         }
     }
 

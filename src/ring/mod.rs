@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod batches;
+pub mod bufring;
 mod chain;
 pub mod cq;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod zcrx;
 use core::ffi::c_void;
 use core::ops::Range;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::sys::abi::{io_uring_cqe, io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
@@ -142,6 +144,8 @@ pub struct Ring<K: Kernel, P: Zeroed> {
     messages: VecDeque<Message>,
     /// A pool of buffers is registered: the kernel has one table of them per ring.
     pub has_buffers: bool,
+    /// Pools of provided buffers, by no order.
+    pools: Vec<Arc<bufring::Pool>>,
 }
 
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
@@ -206,6 +210,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             strays: 0,
             messages: VecDeque::new(),
             has_buffers: false,
+            pools: Vec::new(),
             params,
         })
     }

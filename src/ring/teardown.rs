@@ -147,6 +147,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 // SAFETY: no slot is live and the queues over the maps are gone (I8).
                 unsafe { maps.unmap(&self.kernel) };
             }
+            self.shut_pools();
             if !self.gone {
                 // SAFETY: the ring's own descriptor, used by nobody from here on (I10, I12).
                 unsafe { ringfd::close(&self.kernel, self.fd, self.params.flags) };
@@ -254,6 +255,7 @@ impl<K: Kernel, P: Zeroed> Drop for Ring<K, P> {
             if let Some(slots) = self.slots.take() {
                 slots.leak();
             }
+            core::mem::forget(core::mem::take(&mut self.pools));
         }
     }
 }

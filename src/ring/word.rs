@@ -15,6 +15,8 @@ pub use core::sync::atomic::{fence, AtomicU32, Ordering};
 
 use core::ptr::NonNull;
 
+use crate::sys::abi::{io_uring_buf, io_uring_buf_ring};
+
 /// An index or flag word in memory shared with the kernel.
 #[derive(Clone, Copy)]
 pub struct Word(NonNull<AtomicU32>);
@@ -158,6 +160,50 @@ impl<T: Copy> Entries<T> {
         unsafe {
             (*cell).with_mut(|p| *p = value)
         };
+    }
+}
+
+/// The entries of a ring of provided buffers, and the tail that hides in the first of them.
+///
+/// Outside of the models: there is one writer under a lock, and one acquire-release pair.
+pub struct BufferEntries {
+    base: NonNull<io_uring_buf>,
+    mask: u16,
+}
+
+impl BufferEntries {
+    /// A view of `mask + 1` entries at `base`.
+    ///
+    /// # Safety
+    /// `base` must point at that many entries, aligned, valid as long as the view is used (I8).
+    pub unsafe fn new(base: NonNull<io_uring_buf>, mask: u16) -> Self {
+        BufferEntries { base, mask }
+    }
+
+    /// Write entry `index`, all of it but the place of the tail.
+    ///
+    /// # Safety
+    /// The entry must be ours: the kernel's head has passed its last use (I11).
+    pub unsafe fn write(&self, index: u16, value: io_uring_buf) {
+        // SAFETY: masked, so within the entries that `new` was promised, and ours by the caller's
+        // contract; raw, for the kernel may read the tail in it meanwhile (I4).
+        unsafe {
+            let entry = self.base.as_ptr().add(usize::from(index & self.mask));
+            (&raw mut (*entry).addr).write(value.addr);
+            (&raw mut (*entry).len).write(value.len);
+            (&raw mut (*entry).bid).write(value.bid);
+        }
+    }
+
+    /// Publish the tail, and with it all entries before it.
+    pub fn publish(&self, tail: u16) {
+        const OFFSET: usize = core::mem::offset_of!(io_uring_buf_ring, tail);
+        // SAFETY: within the first entry, aligned to two; touched through this atomic only (I4).
+        let word = unsafe {
+            let place = self.base.as_ptr().cast::<u8>().add(OFFSET);
+            &*place.cast::<core::sync::atomic::AtomicU16>()
+        };
+        word.store(tail, core::sync::atomic::Ordering::Release);
     }
 }
 

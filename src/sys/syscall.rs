@@ -140,6 +140,13 @@ pub unsafe fn make_usable(address: NonNull<u8>, len: usize) -> Result<(), Errno>
     check(unsafe { libc::mprotect(address.as_ptr().cast(), len, protection) }.into()).map(drop)
 }
 
+/// The same, and not there in forked children: for what the kernel and this process share.
+pub fn map_unforked(len: usize) -> Result<NonNull<u8>, Errno> {
+    let address = map_anonymous(len)?;
+    keep_from_children(address, len)?;
+    Ok(address)
+}
+
 /// munmap(2).
 ///
 /// # Safety

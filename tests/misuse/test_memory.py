@@ -19,6 +19,9 @@ WORKLOADS = {
     "ring": "uring_rs.Ring(4).close()",
     "closed": "gone.prep_nop(user_data=token)",
     "pool": "pool = ring.buffer_pool(1, 8); pool.take().release(); pool.close()",
+    "buffer ring": "pool = ring.buffer_ring(2, 8); ring.prep_read(zero, pool=pool, nbytes=3, "
+    "user_data=token); ring.submit(1); cqe = ring.pop(); bytes(cqe.buffer); cqe.buffers; "
+    "cqe = None; assert pool.available == 2; pool.close()",
     "run": "ring.run_reads([null] * 2, [buf, other], [0, 0], [1, 2])",
     "batch": "ring.prep_read_batch([null] * 2, [buf, other], 0); ring.submit(2); "
     "ring.reap_into(records)",
@@ -39,6 +42,7 @@ def test_each_allocation_that_fails(name: str) -> None:
         import uring_rs
 
         null = os.open("/dev/null", os.O_RDWR)
+        zero = os.open("/dev/zero", os.O_RDWR)
         buf, other, token = bytearray(300), bytearray(300), object()
         records = bytearray(16 * 64)
         gone = uring_rs.Ring(4)

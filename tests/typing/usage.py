@@ -122,11 +122,26 @@ def failures() -> None:
             raise
 
 
+def pools(ring: Ring, sock: socket.socket) -> None:
+    with ring.buffer_ring(64, 4096, incremental=True) as pool:
+        assert_type(ring.prep_recv(sock, pool=pool, multishot=True), Request)
+        assert_type(Sqe.recv_multishot(sock, pool, bundle=True), Sqe)
+        cqe = ring.wait_cqe()
+        assert_type(cqe.buffer, uring_rs.PooledBuffer | None)
+        for view in cqe.buffers:
+            with view, memoryview(view) as memory:
+                print(bytes(memory), len(view))
+    older = ring.provided_buffers(8, 512)
+    ring.prep_provide_buffers(older, 0, 4)
+    ring.prep_read_multishot(sock, older)
+
+
 def mistakes(ring: Ring) -> None:
     """Each line is wrong; mypy reports an ignore that nothing needs."""
     ring.prep_read("path", bytearray(8))  # type: ignore[arg-type]
     ring.prep_read(0, "text")  # type: ignore[arg-type]
-    ring.prep_read(0)  # type: ignore[call-arg]
+    ring.prep_write(0)  # type: ignore[call-arg]
+    ring.prep_recv_multishot(0, bytearray(8))  # type: ignore[arg-type]
     ring.prep_write(0, b"", 0, 1, 2)  # type: ignore[call-arg]
     ring.prep_rename("old")  # type: ignore[call-arg]
     ring.prep_statx(1.5)  # type: ignore[arg-type]

@@ -289,12 +289,13 @@ def test_the_fast_way_is_refused_as_the_full_one(benches: Callable[[], Bench]) -
 SIGNATURES = {
     "prep_nop": "(self, /, user_data=None, *, result=None, file=None, buf=None, nop_flags=0, "
     "extra=None, flags=0, personality=0)",
-    "prep_read": "(self, /, file, buf, offset=-1, nbytes=None, *, rw_flags=0, ioprio=0, "
+    "prep_read": "(self, /, file, buf=None, offset=-1, nbytes=None, *, rw_flags=0, ioprio=0, "
+    "pool=None, user_data=None, flags=0, personality=0)",
+    "prep_write": "(self, /, file, buf, offset=-1, nbytes=None, *, rw_flags=0, ioprio=0, "
     "user_data=None, flags=0, personality=0)",
     "push": "(self, sqe, /)",
     "submit": "(self, /, wait=0, timeout=None, *, min_wait=None)",
 }
-SIGNATURES["prep_write"] = SIGNATURES["prep_read"]
 
 
 @pytest.mark.parametrize("name", HOT)

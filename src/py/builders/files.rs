@@ -8,20 +8,30 @@ builders! {
     ///
     /// Args:
     ///     file: a descriptor, or an object with fileno().
-    ///     buf: writable C-contiguous buffer, up to 4 GiB - 1 bytes. Never copied.
+    ///     buf: writable C-contiguous buffer, up to 4 GiB - 1 bytes. Never copied. None with a
+    ///         pool.
     ///     offset: where in the file; -1 is its own position (needed for pipes and sockets).
     ///     nbytes: read at most so many (default: as many as `buf` has).
     ///     rw_flags: RWF_* flags of os.preadv.
     ///     ioprio: I/O priority, ioprio_set(2).
+    ///     pool: a BufferRing or ProvidedBuffers: the kernel chooses a buffer, and
+    ///         `Completion.buffer` is what was read.
     ///
     /// Kernel: 5.6.
     /// Memory: `buf` is locked until the completion.
     /// Result: bytes read, perhaps fewer than asked for; 0 at the end of the file.
     /// Source: io_uring_prep_read(3).
-    fn prep_read / read(file: Any<'_, '_>, buf: Any<'_, '_>, offset: i64, nbytes: Option<i64>,
-        rw_flags: u32, ioprio: u16)
-        [file, buf, offset = -1, nbytes = None,] [rw_flags = 0, ioprio = 0,]
-        = |keep| build::rw(keep, Destination, file, buf, offset, nbytes, rw(rw_flags, ioprio));
+    fn prep_read / read(file: Any<'_, '_>, buf: Option<Any<'_, '_>>, offset: i64,
+        nbytes: Option<i64>, rw_flags: u32, ioprio: u16, pool: Option<Any<'_, '_>>)
+        [file, buf = None, offset = -1, nbytes = None,] [rw_flags = 0, ioprio = 0, pool = None,]
+        = |keep| match provided::either(buf, pool)? {
+            Ok(buf) => {
+                build::rw(keep, Destination, file, buf, offset, nbytes, rw(rw_flags, ioprio))
+            }
+            Err(pool) => {
+                provided::read(keep, file, pool, offset, nbytes, rw(rw_flags, ioprio))
+            }
+        };
 
     /// Write a buffer to a file.
     ///

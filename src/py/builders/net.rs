@@ -41,32 +41,53 @@ builders! {
     ///     address: where to, for unconnected sockets (Linux 6.0).
     ///     ioprio: RecvSendFlags.POLL_FIRST; with SEND_VECTORIZED (6.17) `data` is an iterable of at
     ///         most 1024 bytes-like objects.
+    ///     pool: a BufferRing made with sending=True: send the next buffer queued there, in place
+    ///         of `data`, all of it as with MSG_WAITALL (Linux 6.10); prep_send_bundle sends many.
     ///
     /// Kernel: 5.6.
     /// Memory: `data` is locked until the completion.
     /// Result: bytes sent, perhaps fewer than asked for.
     /// Source: io_uring_prep_send(3).
-    fn prep_send / send(sock: Any<'_, '_>, data: Any<'_, '_>, msg_flags: u32,
-        nbytes: Option<i64>, address: Option<Any<'_, '_>>, ioprio: u16)
-        [sock, data, msg_flags = 0, nbytes = None,] [address = None, ioprio = 0,]
-        = |keep| build::send(keep, sock, data, msg_flags, nbytes, address, ioprio);
+    fn prep_send / send(sock: Any<'_, '_>, data: Option<Any<'_, '_>>, msg_flags: u32,
+        nbytes: Option<i64>, address: Option<Any<'_, '_>>, ioprio: u16,
+        pool: Option<Any<'_, '_>>)
+        [sock, data = None, msg_flags = 0, nbytes = None,] [address = None, ioprio = 0,
+            pool = None,]
+        = |keep| match provided::either(data, pool)? {
+            Ok(data) => build::send(keep, sock, data, msg_flags, nbytes, address, ioprio),
+            Err(pool) => provided::send(keep, sock, pool, msg_flags, nbytes, address, ioprio),
+        };
 
     /// Receive into a buffer.
     ///
     /// Args:
-    ///     buf: writable buffer.
+    ///     buf: writable buffer; none with a pool.
     ///     msg_flags: MSG_* flags; MSG_DONTWAIT completes with EAGAIN where it would wait.
     ///     nbytes: receive at most so many.
     ///     ioprio: RecvSendFlags.POLL_FIRST.
+    ///     pool: a BufferRing or ProvidedBuffers: the kernel chooses a buffer when there is data,
+    ///         and `Completion.buffer` is what was received.
+    ///     multishot: go on, as prep_recv_multishot; needs a pool.
+    ///     bundle: into several buffers of the pool at once, `Completion.buffers` (Linux 6.10).
     ///
     /// Kernel: 5.6.
     /// Memory: `buf` is locked until the completion.
-    /// Result: bytes received; 0 when the peer has closed.
+    /// Result: bytes received; 0 when the peer has closed; -ENOBUFS when the pool has no buffer.
     /// Source: io_uring_prep_recv(3).
-    fn prep_recv / recv(sock: Any<'_, '_>, buf: Any<'_, '_>, msg_flags: u32,
-        nbytes: Option<i64>, ioprio: u16)
-        [sock, buf, msg_flags = 0, nbytes = None,] [ioprio = 0,]
-        = |keep| build::recv(keep, sock, buf, msg_flags, nbytes, ioprio);
+    fn prep_recv / recv(sock: Any<'_, '_>, buf: Option<Any<'_, '_>>, msg_flags: u32,
+        nbytes: Option<i64>, ioprio: u16, pool: Option<Any<'_, '_>>, multishot: bool, bundle: bool)
+        [sock, buf = None, msg_flags = 0, nbytes = None,]
+        [ioprio = 0, pool = None, multishot = false, bundle = false,]
+        = |keep| match provided::either(buf, pool)? {
+            Ok(buf) => {
+                provided::no_pool(multishot, bundle)?;
+                build::recv(keep, sock, buf, msg_flags, nbytes, ioprio)
+            }
+            Err(pool) => {
+                let ioprio = provided::modes(ioprio, multishot, bundle);
+                provided::recv(keep, sock, pool, msg_flags, nbytes, ioprio)
+            }
+        };
 
     /// Send a message of several buffers, with ancillary data, perhaps to an address.
     ///
@@ -89,10 +110,12 @@ builders! {
     /// Receive a message into several buffers.
     ///
     /// Args:
-    ///     buffers: an iterable of at most 1024 writable buffers.
+    ///     buffers: an iterable of at most 1024 writable buffers; none with a pool.
     ///     ancbufsize: bytes of room for ancillary data: socket.CMSG_SPACE of what is expected.
     ///     msg_flags: MSG_* flags.
     ///     ioprio: RecvSendFlags.POLL_FIRST.
+    ///     pool: a BufferRing or ProvidedBuffers: the payload goes into a buffer that the kernel
+    ///         chooses, `Completion.buffer`.
     ///
     /// The completion has `address`, `ancdata` and `msg_flags`, as socket.recvmsg gives them.
     ///
@@ -100,8 +123,11 @@ builders! {
     /// Memory: `buffers` are locked until the completion.
     /// Result: bytes received.
     /// Source: io_uring_prep_recvmsg(3).
-    fn prep_recvmsg / recvmsg(sock: Any<'_, '_>, buffers: Any<'_, '_>, ancbufsize: i64,
-        msg_flags: u32, ioprio: u16)
-        [sock, buffers, ancbufsize = 0, msg_flags = 0,] [ioprio = 0,]
-        = |keep| build::recvmsg(keep, sock, buffers, ancbufsize, msg_flags, ioprio);
+    fn prep_recvmsg / recvmsg(sock: Any<'_, '_>, buffers: Option<Any<'_, '_>>, ancbufsize: i64,
+        msg_flags: u32, ioprio: u16, pool: Option<Any<'_, '_>>)
+        [sock, buffers = None, ancbufsize = 0, msg_flags = 0,] [ioprio = 0, pool = None,]
+        = |keep| match provided::either(buffers, pool)? {
+            Ok(buffers) => build::recvmsg(keep, sock, buffers, ancbufsize, msg_flags, ioprio),
+            Err(pool) => provided::recvmsg(keep, sock, pool, ancbufsize, msg_flags, ioprio),
+        };
 }

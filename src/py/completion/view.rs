@@ -7,6 +7,7 @@ use std::mem::offset_of;
 use pyo3::exceptions::PyOSError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use super::{CompletionExtra, CompletionObject};
 use crate::ops::message;
@@ -60,7 +61,7 @@ pub(super) static MEMBERS: Table<[ffi::PyMemberDef; 4]> = Table([
 ]);
 
 /// Computed attributes.
-pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 9]> = Table([
+pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 11]> = Table([
     getter(c"more", more, c"Whether more completions of the same request follow (CqeFlags.MORE)."),
     getter(c"op", op, c"The name of the operation, such as 'READ'."),
     getter(c"request", get_request, c"The Request this completes, equal to what `prep_*` gave."),
@@ -90,6 +91,18 @@ pub(super) static GETTERS: Table<[ffi::PyGetSetDef; 9]> = Table([
         big_cqe,
         c"The two 64-bit words that a 32-byte completion has more (SetupFlags.CQE32, CQE_MIXED);\n\
         None for one of 16 bytes.",
+    ),
+    getter(
+        c"buffer",
+        buffer,
+        c"What was received into a buffer of a pool, as a PooledBuffer (the first of `buffers`); else\n\
+        None.",
+    ),
+    getter(
+        c"buffers",
+        buffers,
+        c"All the PooledBuffers of this completion: several where it is one for a bundle; else an\n\
+        empty list.",
     ),
     GETTERS_END,
 ]);
@@ -238,6 +251,26 @@ unsafe extern "C" fn msg_flags(object: *mut ffi::PyObject, _: *mut c_void) -> *m
         enter(|py| {
             let flags = extra(object).map_or(0, CompletionExtra::msg_flags);
             int(py, flags).map(Bound::unbind)
+        })
+    }
+}
+
+unsafe extern "C" fn buffer(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
+    unsafe {
+        enter(|py| match extra(object) {
+            Some(extra) => Ok(extra.buffers(py)?.into_iter().next().unwrap_or_else(|| py.None())),
+            None => Ok(py.None()),
+        })
+    }
+}
+
+unsafe extern "C" fn buffers(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this attached, with one of our instances, which it keeps alive.
+    unsafe {
+        enter(|py| {
+            let found = extra(object).map_or_else(|| Ok(Vec::new()), |extra| extra.buffers(py))?;
+            Ok(PyList::new(py, found)?.into_any().unbind())
         })
     }
 }

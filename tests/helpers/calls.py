@@ -36,6 +36,8 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
     memory = mmap.mmap(-1, mmap.PAGESIZE)
     request = other.prep_nop()
     home = ("127.0.0.1", 9)
+    pool, legacy = other.buffer_ring(2, 512), other.provided_buffers(2, 512)
+    queue = other.buffer_ring(2, 512, sending=True)
     return {
         "prep_nop": lambda r: r.prep_nop(),
         "prep_nop128": lambda r: r.prep_nop128(),
@@ -78,6 +80,12 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_connect": lambda r: r.prep_connect(null, home),
         "prep_send": lambda r: r.prep_send(null, b"data"),
         "prep_recv": lambda r: r.prep_recv(null, buf),
+        "prep_recv_multishot": lambda r: r.prep_recv_multishot(null, pool),
+        "prep_recvmsg_multishot": lambda r: r.prep_recvmsg_multishot(null, pool),
+        "prep_read_multishot": lambda r: r.prep_read_multishot(null, pool),
+        "prep_send_bundle": lambda r: r.prep_send_bundle(null, queue),
+        "prep_provide_buffers": lambda r: r.prep_provide_buffers(legacy),
+        "prep_remove_buffers": lambda r: r.prep_remove_buffers(legacy),
         "prep_recv_zc": lambda r: r.prep_recv_zc(null, 0),
         "prep_sendmsg": lambda r: r.prep_sendmsg(null, [b"data"]),
         "prep_recvmsg": lambda r: r.prep_recvmsg(null, [buf]),
@@ -132,6 +140,8 @@ def _others(request: uring_rs.Request) -> dict[str, Call]:
         "__enter__": lambda r: r.__enter__(),
         "fileno": lambda r: r.fileno(),
         "supports": lambda r: r.supports("READ"),
+        "buffer_ring": lambda r: r.buffer_ring(1, 64),
+        "provided_buffers": lambda r: r.provided_buffers(1, 64),
         "push": lambda r: r.push(sqe),
         "push_many": lambda r: r.push_many([sqe, sqe]),
         "rearm": lambda r: r.rearm(sqe),

@@ -1,5 +1,6 @@
 //! Buffers that the kernel chooses: receiving, reading and sending with a pool.
 
+use super::sends::recv_send_flags;
 use super::*;
 use crate::ops::provided::{self, Transfer, NAME_ROOM};
 use crate::ops::{net, CURRENT_POSITION};
@@ -164,6 +165,13 @@ fn bound(name: &str, nbytes: Option<i64>) -> PyResult<u32> {
     })
 }
 
+/// No flags but those of transfers with a pool: some others make the kernel read memory as what it
+/// is not.
+fn known(ioprio: u16) -> PyResult<u16> {
+    let modes = IORING_RECV_MULTISHOT | IORING_RECVSEND_BUNDLE;
+    recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST | modes)
+}
+
 /// How completions of a transfer use the pool.
 fn how(ioprio: u16) -> How {
     if ioprio & IORING_RECVSEND_BUNDLE != 0 {
@@ -203,6 +211,7 @@ pub(super) fn recv(
     let fd = convert::file(keep, sock)?;
     let pool = receiving(pool)?;
     let each = bound("nbytes", nbytes)?;
+    let ioprio = known(ioprio)?;
     // The result is then no longer what the buffers hold, and nobody could tell how many were used.
     let several = pool.kind() == Kind::Incremental || how(ioprio) == How::Bundle;
     if several && msg_flags & MSG_TRUNC as u32 != 0 {
@@ -254,6 +263,7 @@ fn recvmsg_multishot(
         )));
     }
     let control = ancbufsize as u32;
+    let ioprio = known(ioprio)?;
     use_pool(keep, &pool, How::Message { name, control })?;
     let what = Transfer { flags: msg_flags, ioprio, each: 0, total: 0 };
     let (sqe, args) = provided::recvmsg_multishot(fd, pool.group(), name, control, what);
@@ -274,6 +284,7 @@ pub(super) fn recvmsg(
     let pool = receiving(pool)?;
     not_incremental(&pool, "recvmsg")?;
     let control = build::ancillary_room(ancbufsize)?;
+    let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST)?;
     use_pool(keep, &pool, How::One)?;
     let (sqe, args) = net::recvmsg(fd, Vec::new(), control, msg_flags, ioprio);
     keep.keep_args(args);
@@ -320,6 +331,7 @@ fn send_from(
         return Err(PyValueError::new_err("sending takes a BufferRing made with sending=True"));
     }
     let each = bound("nbytes", nbytes)?;
+    let ioprio = recv_send_flags(ioprio, IORING_RECVSEND_POLL_FIRST | IORING_RECVSEND_BUNDLE)?;
     // A buffer is used up by whatever was sent of it: so all of it.
     let flags = msg_flags | MSG_WAITALL as u32;
     use_pool(keep, &pool, how(ioprio))?;

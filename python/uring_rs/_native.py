@@ -15,7 +15,10 @@ from .errors import Cause, UringUnavailable
 __all__ = [
     "BufferPool",
     "Completion",
+    "DirectFile",
+    "FileTable",
     "FixedBuffer",
+    "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
@@ -43,7 +46,18 @@ def unavailable() -> UringUnavailable:
 
 
 try:
-    from ._uring import BufferPool, Completion, FixedBuffer, Request, Ring, SimKernel, Sqe
+    from ._uring import (
+        BufferPool,
+        Completion,
+        DirectFile,
+        FileTable,
+        FixedBuffer,
+        RegisteredBuffer,
+        Request,
+        Ring,
+        SimKernel,
+        Sqe,
+    )
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -70,6 +84,15 @@ except ImportError as _error:
             """A pool of registered buffers, which cannot be made here."""
 
         class FixedBuffer(_Missing):
+            """A registered buffer, of which there are none here."""
+
+        class DirectFile(_Missing):
+            """A direct descriptor, of which there are none here."""
+
+        class FileTable(_Missing):
+            """A table of registered files, which cannot be made here."""
+
+        class RegisteredBuffer(_Missing):
             """A registered buffer, of which there are none here."""
 
         class SimKernel(_Missing):

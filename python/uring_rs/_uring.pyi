@@ -12,7 +12,10 @@ from .flags import Features, SetupFlags
 __all__ = [
     "BufferPool",
     "Completion",
+    "DirectFile",
+    "FileTable",
     "FixedBuffer",
+    "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
@@ -30,13 +33,16 @@ __version__: str
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-_File: TypeAlias = int | _HasFileno
+_Descriptor: TypeAlias = int | _HasFileno
+_File: TypeAlias = _Descriptor | DirectFile
+_Direct: TypeAlias = bool | DirectFile | None
+_Fixed: TypeAlias = FixedBuffer | RegisteredBuffer
 _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Address: TypeAlias = (
     tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int] | str | bytes
 )
-_Files: TypeAlias = _File | Buffer | Sequence[_File]
-_Buffers: TypeAlias = FixedBuffer | Buffer | Sequence[Buffer]
+_Files: TypeAlias = _File | Buffer | Sequence[_Descriptor]
+_Buffers: TypeAlias = _Fixed | Buffer | Sequence[Buffer]
 _Ints: TypeAlias = int | Buffer | Iterable[int]
 _AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
 _Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
@@ -144,7 +150,7 @@ class Sqe:
     @staticmethod
     def read_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -158,11 +164,37 @@ class Sqe:
     @staticmethod
     def write_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
         start: int = 0,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def readv_fixed(
+        file: _File,
+        buf: _Fixed,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def writev_fixed(
+        file: _File,
+        buf: _Fixed,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
         rw_flags: int = 0,
         ioprio: int = 0,
         user_data: object = None,
@@ -201,7 +233,8 @@ class Sqe:
         open_flags: int = 0,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -211,10 +244,40 @@ class Sqe:
         file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
     ) -> Sqe: ...
     @staticmethod
+    def fixed_fd_install(
+        file: DirectFile,
+        *,
+        install_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def files_update(
+        files: Iterable[_Descriptor | None],
+        slot: DirectFile | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def msg_ring_fd(
+        ring: Ring,
+        file: DirectFile,
+        *,
+        direct: Literal[True] | DirectFile | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def accept(
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
+        multishot: bool = False,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -355,9 +418,9 @@ class Sqe:
     def cancel_all(*, user_data: object = None, flags: int = 0, personality: int = 0) -> Sqe: ...
     @staticmethod
     def epoll_ctl(
-        epfd: _File,
+        epfd: _Descriptor,
         op: int,
-        file: _File,
+        file: _Descriptor,
         events: int = 0,
         data: int | None = None,
         *,
@@ -392,6 +455,57 @@ class BufferPool:
     def available(self) -> int: ...
     def take(self) -> FixedBuffer: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class RegisteredBuffer:
+    @property
+    def index(self) -> int: ...
+    @property
+    def registered(self) -> bool: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def obj(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+@final
+class DirectFile:
+    @property
+    def slot(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def reserved(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class FileTable:
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def alloc_range(self) -> tuple[int, int]: ...
+    def set_alloc_range(self, start: int, count: int) -> None: ...
+    def reserve(self, slot: int | None = None) -> DirectFile: ...
+    def update(self, slot: int, files: Iterable[_Descriptor | None]) -> list[DirectFile | None]: ...
+    def close(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, slot: int, /) -> DirectFile | None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -473,7 +587,31 @@ class Ring:
     def completions(self, min: int = 0, timeout: float | None = None) -> Iterator[Completion]: ...
     def flush_overflow(self) -> int: ...
     def buffer_pool(self, count: int, size: int) -> BufferPool: ...
-    def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
+    @property
+    def files(self) -> FileTable | None: ...
+    def register_files(self, files: int | Iterable[_Descriptor | None], /) -> FileTable: ...
+    def register_files_update(
+        self, slot: int, files: Iterable[_Descriptor | None], /
+    ) -> list[DirectFile | None]: ...
+    def register_file_alloc_range(self, start: int, count: int, /) -> None: ...
+    def unregister_files(self) -> None: ...
+    def register_buffers(
+        self, buffers: int | Iterable[Buffer | None], /
+    ) -> list[RegisteredBuffer | None]: ...
+    def register_buffers_update(
+        self, start: int, buffers: Iterable[Buffer | None], /
+    ) -> list[RegisteredBuffer | None]: ...
+    def unregister_buffers(self) -> None: ...
+    def clone_buffers(
+        self,
+        source: Ring,
+        *,
+        source_start: int = 0,
+        start: int = 0,
+        count: int | None = None,
+        replace: bool = False,
+    ) -> list[RegisteredBuffer | None]: ...
+    def register_eventfd(self, file: _Descriptor, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
     def prep_nop_batch(self, count: int, *, tag: int = 0, flags: int = 0) -> int: ...
     def prep_read_batch(
@@ -578,7 +716,7 @@ class Ring:
     def prep_read_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -592,11 +730,37 @@ class Ring:
     def prep_write_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
         start: int = 0,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_readv_fixed(
+        self,
+        file: _File,
+        buf: _Fixed,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
+        rw_flags: int = 0,
+        ioprio: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_writev_fixed(
+        self,
+        file: _File,
+        buf: _Fixed,
+        parts: Iterable[tuple[int, int]],
+        offset: int = -1,
+        *,
         rw_flags: int = 0,
         ioprio: int = 0,
         user_data: object = None,
@@ -634,7 +798,8 @@ class Ring:
         open_flags: int = 0,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -642,11 +807,41 @@ class Ring:
     def prep_close(
         self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
     ) -> Request: ...
+    def prep_fixed_fd_install(
+        self,
+        file: DirectFile,
+        *,
+        install_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_files_update(
+        self,
+        files: Iterable[_Descriptor | None],
+        slot: DirectFile | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_msg_ring_fd(
+        self,
+        ring: Ring,
+        file: DirectFile,
+        *,
+        direct: Literal[True] | DirectFile | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_accept(
         self,
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
+        multishot: bool = False,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -785,9 +980,9 @@ class Ring:
     ) -> Request: ...
     def prep_epoll_ctl(
         self,
-        epfd: _File,
+        epfd: _Descriptor,
         op: int,
-        file: _File,
+        file: _Descriptor,
         events: int = 0,
         data: int | None = None,
         *,

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 
 use crate::ops::address::SockAddr;
+use crate::ops::direct::FdArray;
 use crate::ops::net::{AcceptArgs, MsgArgs};
 use crate::sys::abi::__kernel_timespec;
 use crate::sys::os::{epoll_event, iovec};
@@ -29,6 +30,8 @@ pub enum Args {
     Msg(Box<MsgArgs>),
     /// An epoll event.
     Epoll(Box<epoll_event>),
+    /// Descriptors for the file table.
+    Fds(Box<FdArray>),
 }
 
 impl Args {
@@ -37,6 +40,7 @@ impl Args {
         match self {
             Args::Accept(_) => true,
             Args::Msg(msg) => msg.receives(),
+            Args::Fds(fds) => fds.is_written(),
             _ => false,
         }
     }
@@ -47,6 +51,7 @@ impl Args {
         match self {
             Args::Accept(accept) => accept.peer.make_room(),
             Args::Msg(msg) if msg.receives() => msg.make_room(),
+            Args::Fds(fds) => fds.renew(),
             _ => {}
         }
     }

@@ -9,10 +9,14 @@ pub fn by_key(key: u64) -> io_uring_sqe {
     io_uring_sqe { addr: key, ..entry(IORING_OP_ASYNC_CANCEL, -1) }
 }
 
-/// Cancel one request on `fd`, or all of them.
-pub fn by_fd(fd: i32, all: bool) -> io_uring_sqe {
+/// Cancel one request on `fd`, or all of them; `fixed` says that it is a slot.
+pub fn by_fd(fd: i32, fixed: bool, all: bool) -> io_uring_sqe {
     let all = if all { IORING_ASYNC_CANCEL_ALL } else { 0 };
-    io_uring_sqe { op_flags: IORING_ASYNC_CANCEL_FD | all, ..entry(IORING_OP_ASYNC_CANCEL, fd) }
+    let fixed = if fixed { IORING_ASYNC_CANCEL_FD_FIXED } else { 0 };
+    io_uring_sqe {
+        op_flags: IORING_ASYNC_CANCEL_FD | fixed | all,
+        ..entry(IORING_OP_ASYNC_CANCEL, fd)
+    }
 }
 
 /// Cancel everything that can be cancelled.

@@ -91,6 +91,30 @@ pub fn writev(
     vectored(IORING_OP_WRITEV, fd, buffers, offset, options)
 }
 
+/// Read into parts of registered buffer `index`.
+pub fn readv_fixed(
+    fd: i32,
+    parts: Vec<iovec>,
+    offset: u64,
+    index: u16,
+    options: RwOptions,
+) -> (io_uring_sqe, Args) {
+    let (sqe, args) = vectored(IORING_OP_READV_FIXED, fd, parts, offset, options);
+    (io_uring_sqe { buf_index: index, ..sqe }, args)
+}
+
+/// Write parts of registered buffer `index`.
+pub fn writev_fixed(
+    fd: i32,
+    parts: Vec<iovec>,
+    offset: u64,
+    index: u16,
+    options: RwOptions,
+) -> (io_uring_sqe, Args) {
+    let (sqe, args) = vectored(IORING_OP_WRITEV_FIXED, fd, parts, offset, options);
+    (io_uring_sqe { buf_index: index, ..sqe }, args)
+}
+
 fn vectored(
     opcode: u8,
     fd: i32,

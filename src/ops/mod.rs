@@ -9,6 +9,7 @@ pub mod args;
 pub mod batch;
 pub mod cancel;
 pub mod cmsg;
+pub mod direct;
 pub mod file;
 pub mod net;
 pub mod path;

@@ -15,6 +15,15 @@ pub struct AcceptArgs {
     pub peer: SockAddr,
 }
 
+impl AcceptArgs {
+    /// The peer's address as the kernel wrote it.
+    pub fn peer_written(&self) -> SockAddr {
+        let mut peer = self.peer;
+        peer.set_len(peer.len());
+        peer
+    }
+}
+
 /// Everything a message header points at besides the payload buffers. The kernel writes the
 /// header itself when a message was received (measured; the manual page says otherwise).
 pub struct MsgArgs {
@@ -83,6 +92,11 @@ pub fn accept(fd: i32, flags: u32) -> (io_uring_sqe, Args) {
         ..entry(IORING_OP_ACCEPT, fd)
     };
     (sqe, Args::Accept(args))
+}
+
+/// Accept connections again and again. Nobody could say whose address is whose: none is reported.
+pub fn accept_multishot(fd: i32, flags: u32) -> io_uring_sqe {
+    io_uring_sqe { ioprio: IORING_ACCEPT_MULTISHOT, op_flags: flags, ..entry(IORING_OP_ACCEPT, fd) }
 }
 
 /// Connect to an address.

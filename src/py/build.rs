@@ -8,12 +8,14 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use crate::ops::cmsg::{space, Control};
 use crate::ops::file::RwOptions;
 use crate::ops::{cancel, file, net, path, poll, timeout};
+use crate::py::direct::{self, PyDirectFile};
 use crate::py::keep::{Access, Keep};
 use crate::py::request::{self, RequestKey};
-use crate::py::{address, convert, pool};
+use crate::py::{address, convert, fixed};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
-use crate::sys::os::{AT_FDCWD, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, O_CLOEXEC};
+use crate::sys::os::{AT_FDCWD, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD};
+use crate::sys::os::{O_CLOEXEC, SOCK_CLOEXEC};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 
@@ -72,12 +74,33 @@ pub(crate) fn rw_fixed(
 ) -> PyResult<io_uring_sqe> {
     let fd = convert::file(keep, file)?;
     let offset = convert::offset(offset)?;
-    let (memory, index) = pool::fixed_memory(keep, buf, start)?;
+    let (memory, index) = fixed::memory(keep, buf, start, access)?;
     let len = convert::length(memory, nbytes)?;
     Ok(match access {
         Access::Destination => file::read_fixed(fd, memory.addr, len, offset, index, options),
         Access::Source => file::write_fixed(fd, memory.addr, len, offset, index, options),
     })
+}
+
+/// Parts of one registered buffer.
+pub(crate) fn rwv_fixed(
+    keep: &mut Keep,
+    access: Access,
+    file: Any<'_, '_>,
+    buf: Any<'_, '_>,
+    parts: Any<'_, '_>,
+    offset: i64,
+    options: RwOptions,
+) -> PyResult<io_uring_sqe> {
+    let fd = convert::file(keep, file)?;
+    let offset = convert::offset(offset)?;
+    let (vectors, index) = fixed::vectors(keep, buf, parts, access)?;
+    let (sqe, args) = match access {
+        Access::Destination => file::readv_fixed(fd, vectors, offset, index, options),
+        Access::Source => file::writev_fixed(fd, vectors, offset, index, options),
+    };
+    keep.keep_args(args);
+    Ok(sqe)
 }
 
 /// The range of a file: where, and how many bytes (0: to its end).
@@ -117,24 +140,47 @@ pub(crate) fn openat(
     flags: i32,
     mode: u32,
     dir_fd: Option<Any<'_, '_>>,
+    direct: Option<Any<'_, '_>>,
 ) -> PyResult<io_uring_sqe> {
     let dir = match dir_fd {
         Some(dir) => convert::file(keep, dir)?,
         None => AT_FDCWD,
     };
-    let (sqe, args) = path::openat(dir, convert::path(path)?, (flags | O_CLOEXEC) as u32, mode);
+    let path = convert::path(path)?;
+    let file_index = direct::target(keep, direct)?;
+    let flags = if file_index == 0 { flags | O_CLOEXEC } else { flags & !O_CLOEXEC };
+    let (sqe, args) = path::openat(dir, path, flags as u32, mode);
     keep.keep_args(args);
-    Ok(sqe)
+    Ok(io_uring_sqe { file_index, ..sqe })
 }
 
-pub(crate) fn close(file: Any<'_, '_>) -> PyResult<io_uring_sqe> {
-    Ok(path::close(convert::file_number(file)?))
+pub(crate) fn close(keep: &mut Keep, file: Any<'_, '_>) -> PyResult<io_uring_sqe> {
+    match file.cast::<PyDirectFile>() {
+        Ok(direct) => direct::close_file(keep, direct),
+        Err(_) => Ok(path::close(convert::file_number(file)?)),
+    }
 }
 
-pub(crate) fn accept(keep: &mut Keep, sock: Any<'_, '_>, flags: u32) -> PyResult<io_uring_sqe> {
-    let (sqe, args) = net::accept(convert::file(keep, sock)?, flags);
+pub(crate) fn accept(
+    keep: &mut Keep,
+    sock: Any<'_, '_>,
+    flags: u32,
+    multishot: bool,
+    direct: Option<Any<'_, '_>>,
+) -> PyResult<io_uring_sqe> {
+    let fd = convert::file(keep, sock)?;
+    let file_index = direct::target(keep, direct)?;
+    let flags = if file_index == 0 { flags } else { flags & !(SOCK_CLOEXEC as u32) };
+    if multishot {
+        if !matches!(file_index, 0 | IORING_FILE_INDEX_ALLOC) {
+            return Err(PyValueError::new_err("many connections do not fit into one slot"));
+        }
+        keep.per_shot = file_index != 0;
+        return Ok(io_uring_sqe { file_index, ..net::accept_multishot(fd, flags) });
+    }
+    let (sqe, args) = net::accept(fd, flags);
     keep.keep_args(args);
-    Ok(sqe)
+    Ok(io_uring_sqe { file_index, ..sqe })
 }
 
 pub(crate) fn connect(
@@ -246,7 +292,7 @@ pub(crate) fn poll_add(
 /// The request that another one is to act on; only one of the same ring will do.
 fn target(keep: &mut Keep, request: Any<'_, '_>) -> PyResult<RequestKey> {
     let target = request::extract(request)?;
-    keep.ring_id = target.ring_id;
+    keep.bind(target.ring_id)?;
     Ok(target)
 }
 
@@ -297,7 +343,8 @@ pub(crate) fn cancel_request(keep: &mut Keep, request: Any<'_, '_>) -> PyResult<
 }
 
 pub(crate) fn cancel_fd(keep: &mut Keep, file: Any<'_, '_>, all: bool) -> PyResult<io_uring_sqe> {
-    Ok(cancel::by_fd(convert::file(keep, file)?, all))
+    let (fd, is_slot) = direct::number_or_slot(keep, file)?;
+    Ok(cancel::by_fd(fd, is_slot, all))
 }
 
 pub(crate) fn epoll_ctl(

@@ -80,7 +80,9 @@ macro_rules! builders {
 
 // Below the macro, which is known from there on.
 mod cancel;
+mod direct;
 mod files;
+mod fixed;
 mod net;
 mod path;
 mod poll;

@@ -11,17 +11,27 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyString};
 
 use crate::ops::timeout::Time;
 use crate::ops::CURRENT_POSITION;
+use crate::py::direct::{self, PyDirectFile};
 use crate::py::keep::{Keep, Memory};
 use crate::sys::consts::*;
 
 /// A descriptor: an int, or an object with `fileno()`, which is then held while in flight so that
-/// it cannot be collected and its number reused.
+/// it cannot be collected and its number reused; or a direct descriptor.
 #[inline(always)]
 pub(crate) fn file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
-    let fd = file_number(object)?;
-    if !object.is_exact_instance_of::<PyInt>() {
-        keep.hold_object(object);
+    if object.is_exact_instance_of::<PyInt>() {
+        return file_number(object);
     }
+    file_object(keep, object)
+}
+
+#[inline(never)]
+fn file_object(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
+    if let Ok(direct) = object.cast::<PyDirectFile>() {
+        return direct::use_file(keep, direct);
+    }
+    let fd = file_number(object)?;
+    keep.hold_object(object);
     Ok(fd)
 }
 

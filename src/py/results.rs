@@ -7,6 +7,7 @@ use crate::ops::address::SockAddr;
 use crate::ops::args::Args;
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
+use crate::py::direct::Brought;
 use crate::py::kernel::AnyKernel;
 use crate::ring::kernel::Kernel;
 use crate::sys::os::{SCM_RIGHTS, SOL_SOCKET};
@@ -17,6 +18,8 @@ pub(crate) enum Results {
     Peer(SockAddr),
     /// What came with a message.
     Message(Message),
+    /// Direct descriptors, and the peer of an accepted one. They close themselves when dropped.
+    Direct { files: Brought, peer: Option<SockAddr> },
 }
 
 pub(crate) struct Message {
@@ -30,11 +33,7 @@ impl Results {
     /// requests (I2).
     pub(crate) fn of(args: &Args, _res: i32) -> Option<Box<Self>> {
         let results = match args {
-            Args::Accept(accept) => {
-                let mut peer = accept.peer;
-                peer.set_len(peer.len());
-                Results::Peer(peer)
-            }
+            Args::Accept(accept) => Results::Peer(accept.peer_written()),
             Args::Msg(msg) if msg.receives() => Results::Message(Message {
                 sender: msg.sender(),
                 ancillary: msg.ancillary(),
@@ -45,11 +44,16 @@ impl Results {
         Some(Box::new(results))
     }
 
+    /// Is `res` a slot, or something else that is no descriptor of the process?
+    pub(crate) fn res_is_no_fd(&self) -> bool {
+        matches!(self, Results::Direct { .. })
+    }
+
     /// Nobody will look at it: close what came with it (I10).
     pub(crate) fn abandon(&self, kernel: &AnyKernel) {
         match self {
             Results::Message(message) => message.close_received(kernel),
-            Results::Peer(_) => {}
+            Results::Peer(_) | Results::Direct { .. } => {}
         }
     }
 }
@@ -75,6 +79,7 @@ impl CompletionExtra for Results {
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Results::Peer(_) | Results::Message(_) => Ok(py.None()),
+            Results::Direct { files, .. } => files.value(py),
         }
     }
 
@@ -82,6 +87,8 @@ impl CompletionExtra for Results {
         match self {
             Results::Peer(address) => address::to_python(py, address),
             Results::Message(message) => address::to_python(py, &message.sender),
+            Results::Direct { peer: Some(peer), .. } => address::to_python(py, peer),
+            Results::Direct { peer: None, .. } => Ok(py.None()),
         }
     }
 
@@ -98,7 +105,7 @@ impl CompletionExtra for Results {
     fn msg_flags(&self) -> i32 {
         match self {
             Results::Message(message) => message.flags,
-            Results::Peer(_) => 0,
+            Results::Peer(_) | Results::Direct { .. } => 0,
         }
     }
 }

@@ -11,6 +11,7 @@ use pyo3::PyTraverseError;
 
 use crate::py::convert::patience;
 use crate::py::kernel::AnyKernel;
+use crate::py::resources::Resources;
 use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
@@ -65,6 +66,7 @@ pub(crate) struct PyRing {
     pub(crate) wake: Wake,
     pub(crate) params: io_uring_params,
     ops: OnceLock<probe::OpSet>,
+    pub(crate) resources: Resources,
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -183,6 +185,7 @@ impl PyRing {
             wake: Wake::new(fd),
             params,
             ops: OnceLock::new(),
+            resources: Resources::default(),
         })
     }
 

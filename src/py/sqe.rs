@@ -4,14 +4,15 @@ use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
-use crate::py::keep::Keep;
+use crate::py::direct::{self, Part};
+use crate::py::keep::{Keep, CHOOSES};
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
 use crate::py::submit::{another_ring, owned_token, Common};
@@ -35,6 +36,9 @@ pub(crate) struct PySqe {
     ring_id: u32,
     /// The kernel writes into `keep`.
     written: bool,
+    /// The kernel chooses a slot of the ring it is pushed to.
+    chooses: bool,
+    per_shot: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
     writing: AtomicU32,
 }
@@ -59,6 +63,11 @@ impl PySqe {
                 return Err(error);
             }
         };
+        let fits = direct::fitting(keep, &mut entry).and_then(|()| once_only(keep));
+        if let Err(error) = fits {
+            keep.release(py);
+            return Err(error);
+        }
         entry.flags |= common.flags;
         entry.personality = common.personality;
         // SAFETY: an owned reference, moved into the `Py`.
@@ -66,6 +75,8 @@ impl PySqe {
             unsafe { Bound::from_owned_ptr(py, owned_token(py, common.user_data)) }.unbind();
         Ok(PySqe {
             ring_id: keep.ring_id,
+            chooses: keep.special & CHOOSES != 0,
+            per_shot: keep.per_shot,
             written: keep.args().is_some_and(Args::written_by_kernel),
             keep: cell,
             entry: Box::new(entry),
@@ -175,6 +186,12 @@ impl PyRing {
         let keep = unsafe { self.cell.assume_held().keep(index) };
         keep.hold_object(sqe.as_any());
         keep.pushed = true;
+        keep.per_shot = prepared.per_shot;
+        if prepared.chooses {
+            if let Err(error) = self.have_chosen(keep) {
+                return Err(self.unreserve(py, index, error));
+            }
+        }
         keep.set_token(prepared.user_data.clone_ref(py).into_ptr());
         self.stage(py, index, key, *prepared.entry)
     }
@@ -187,8 +204,21 @@ pub(crate) fn results_of(py: Python<'_>, keep: &Keep, res: i32) -> Option<Box<Re
     }
     let held = keep.held(py)?;
     let sqe = held.cast::<PySqe>().ok()?;
-    // SAFETY: the push has ended and is not yet over, so nobody changes it (I2).
-    unsafe { (*sqe.get().keep.get()).args() }.and_then(|args| Results::of(args, res))
+    // SAFETY: the push has ended and is not yet over, or goes on, so nobody changes it (I2).
+    let prepared = unsafe { &*sqe.get().keep.get() };
+    let parts = prepared.parts().chain(keep.parts());
+    direct::results(py, parts, prepared.args(), res)
+        .or_else(|| prepared.args().and_then(|args| Results::of(args, res)))
+}
+
+/// What closes a file or changes slots must not be pushed a second time, when others are there.
+fn once_only(keep: &Keep) -> PyResult<()> {
+    if keep.parts().all(Part::repeats) {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(
+        "an Sqe could be pushed again, when the slot has another file: use the ring's prep_ method",
+    ))
 }
 
 /// A push is over, or never was: the `Sqe` may be pushed again.

@@ -4,10 +4,13 @@
 //! costs 28 ns alone, but up to 5 ms to get back beside one busy thread. So an enter first submits
 //! without waiting, and only a second one, if completions are still lacking, waits detached.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::keep::Keep;
+use crate::py::direct;
+use crate::py::keep::{Keep, CHOOSES};
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
@@ -103,10 +106,25 @@ impl PyRing {
         if keep.ring_id != 0 && keep.ring_id != self.id {
             return Err(self.unreserve(py, index, another_ring()));
         }
+        if keep.special != 0 {
+            if let Err(error) = self.settle(keep, &mut sqe) {
+                return Err(self.unreserve(py, index, error));
+            }
+        }
         sqe.flags |= common.flags;
         sqe.personality = common.personality;
         keep.set_token(owned_token(py, common.user_data));
         self.stage(py, index, key, sqe)
+    }
+
+    /// What the builder could not settle without the ring.
+    #[cold]
+    fn settle(&self, keep: &mut Keep, sqe: &mut io_uring_sqe) -> PyResult<()> {
+        direct::fitting(keep, sqe)?;
+        if keep.special & CHOOSES != 0 {
+            self.have_chosen(keep)?;
+        }
+        Ok(())
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.
@@ -259,6 +277,9 @@ impl PyRing {
         mut want: Want,
         timeout_ns: Option<u64>,
     ) -> PyResult<u32> {
+        if self.resources.chores.load(Ordering::Relaxed) {
+            self.do_chores();
+        }
         let deadline = timeout_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
         let mut taken = 0;
         loop {
@@ -419,7 +440,8 @@ impl PyRing {
 #[cold]
 pub(crate) fn another_ring() -> PyErr {
     pyo3::exceptions::PyValueError::new_err(
-        "the request to act on, or the registered buffer, belongs to another ring",
+        "the request to act on, the direct descriptor or the registered buffer belongs to another \
+         ring",
     )
 }
 

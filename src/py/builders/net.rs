@@ -8,14 +8,19 @@ builders! {
     /// Args:
     ///     sock: a listening socket.
     ///     accept_flags: SOCK_CLOEXEC (the default) and SOCK_NONBLOCK.
+    ///     multishot: accept again and again, with `more` set, until cancelled (Linux 5.19).
+    ///     direct: make a direct descriptor: True to have the kernel choose its slot (Linux 5.19), or
+    ///         a reserved DirectFile (FileTable.reserve) for it to go into (Linux 5.15).
     ///
     /// Kernel: 5.5.
-    /// Memory: none of yours; the peer is `Completion.address`.
-    /// Result: the new descriptor, yours to close.
-    /// Source: io_uring_prep_accept(3).
-    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32)
-        [sock, accept_flags = 0o2000000,] []
-        = |keep| build::accept(keep, sock, accept_flags);
+    /// Memory: none of yours; the peer is `Completion.address` (None with `multishot`).
+    /// Result: the new descriptor, yours to close. A direct one is `Completion.value`, a DirectFile,
+    ///     and the result is its slot, or 0 for a reserved one.
+    /// Source: io_uring_prep_accept(3), io_uring_prep_multishot_accept(3).
+    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32, multishot: bool,
+        direct: Option<Any<'_, '_>>)
+        [sock, accept_flags = 0o2000000,] [multishot = false, direct = None,]
+        = |keep| build::accept(keep, sock, accept_flags, multishot, direct);
 
     /// Connect a socket.
     ///

@@ -131,6 +131,9 @@ impl PyRing {
     /// Do what other threads, or a moment at which it could not be done, left to do.
     #[cold]
     pub(crate) fn do_chores(&self) {
+        if !self.cell.same_process() {
+            return;
+        }
         self.resources.chores.store(false, Ordering::Relaxed);
         if let Some(files) = self.resources.files() {
             files.empty_due();

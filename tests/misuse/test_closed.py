@@ -43,6 +43,7 @@ def test_each_call_on_a_closed_ring(shared: bool) -> None:
         "cq_overflowed": False,
         "sq_needs_wakeup": False,
         "stray_completions": 0,
+        "files": None,
     }
     assert all(getattr(ring, name) is not None for name in FACTS)
     assert "closed" in repr(ring)

@@ -87,10 +87,10 @@ impl PyDirectFile {
     }
 
     fn __repr__(&self) -> String {
-        let state = match (self.closed(), self.is_reserved()) {
-            (true, _) => " (closed)",
-            (false, true) => " (reserved)",
-            (false, false) => "",
+        let state = match self.closed() {
+            true => " (closed)",
+            false if self.is_reserved() => " (reserved)",
+            false => "",
         };
         format!("<DirectFile slot={}{state}>", self.handle.slot)
     }

@@ -22,6 +22,7 @@ use crate::py::state::State;
 use crate::ring::access::RingCell;
 use crate::ring::error::{Call, RingError};
 use crate::ring::files::{End, Files, Handle, Refusal};
+use crate::ring::fork;
 use crate::ring::kernel::Kernel;
 use crate::ring::Phase;
 use crate::sys::abi::io_uring_rsrc_update;
@@ -45,6 +46,8 @@ pub(crate) struct FileCore {
     files: Mutex<Files>,
     /// No longer registered, or about to be.
     gone: AtomicBool,
+    /// The process it belongs to (see `ring::fork`).
+    generation: u32,
     chores: Arc<AtomicBool>,
 }
 
@@ -58,8 +61,10 @@ impl FileCore {
         self.gone.store(true, Ordering::Release);
     }
 
+    /// Gone, or the parent's: in a forked child not even the lock may be touched, which some other
+    /// thread may have held (I9).
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.gone.load(Ordering::Acquire) || self.generation != fork::generation()
     }
 
     /// May new requests use `handle`?
@@ -91,6 +96,9 @@ impl FileCore {
 
     /// A use is over. Call with the ring not held (I6).
     pub(crate) fn leave(&self, handle: Handle) {
+        if self.is_gone() {
+            return;
+        }
         let due = self.files().leave(handle);
         if due {
             self.empty(handle);
@@ -99,6 +107,9 @@ impl FileCore {
 
     /// The handle is closed: empty the slot, now or when the last use is over.
     pub(crate) fn end(&self, handle: Handle) {
+        if self.is_gone() {
+            return;
+        }
         let end = self.files().end(handle);
         if end == End::Now {
             self.empty(handle);
@@ -108,14 +119,7 @@ impl FileCore {
     /// Empty a slot that nothing uses, if that can be done here and now; else have it done by the
     /// thread that submits next.
     fn empty(&self, handle: Handle) {
-        if self.is_gone() {
-            return;
-        }
         let Some(cell) = self.cell.upgrade() else { return };
-        // In a forked child the files are the parent's (I9).
-        if !cell.same_process() {
-            return;
-        }
         let fd = match cell.mine().then(|| cell.hold()) {
             Some(Ok(Some(state))) => match state.core.phase() {
                 Phase::Open => {
@@ -156,6 +160,9 @@ impl FileCore {
 
     /// Empty the slots that could not be emptied when it was time.
     pub(crate) fn empty_due(&self) {
+        if self.is_gone() {
+            return;
+        }
         let due = self.files().take_due();
         for handle in due {
             self.empty(handle);

@@ -61,7 +61,9 @@ impl Choosing {
 
 impl Drop for Choosing {
     fn drop(&mut self) {
-        self.0.files().end_choosing();
+        if !self.0.is_gone() {
+            self.0.files().end_choosing();
+        }
     }
 }
 
@@ -79,7 +81,7 @@ impl Closing {
     }
 
     fn settle(&self, done: bool) {
-        if !self.settled.swap(true, Ordering::AcqRel) {
+        if !self.settled.swap(true, Ordering::AcqRel) && !self.file.core.is_gone() {
             self.file.core.files().end_close(self.file.handle, done);
         }
     }
@@ -123,7 +125,7 @@ impl Updating {
 
     /// The kernel has changed so many of the slots.
     pub(super) fn settle(&self, done: u32) -> Vec<Option<Handle>> {
-        if self.settled.swap(true, Ordering::AcqRel) {
+        if self.settled.swap(true, Ordering::AcqRel) || self.core.is_gone() {
             return Vec::new();
         }
         let new = |at: u32| self.new.get(at as usize).copied().unwrap_or(Update::Skip);

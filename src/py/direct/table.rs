@@ -15,6 +15,7 @@ use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::ring::files::Files;
+use crate::ring::fork;
 use crate::sys::abi::{io_uring_file_index_range, io_uring_rsrc_register, io_uring_rsrc_update};
 use crate::sys::consts::*;
 
@@ -243,6 +244,7 @@ impl PyRing {
     }
 
     fn file_table(slf: &Bound<'_, Self>) -> PyResult<PyFileTable> {
+        slf.get().check_open(slf.py())?;
         let core = slf.get().resources.files();
         let core = core.ok_or_else(|| {
             PyValueError::new_err("the ring has no file table: register_files() makes one")
@@ -303,8 +305,10 @@ impl PyRing {
 
     /// The table of registered files; None without one.
     #[getter]
-    fn files(slf: &Bound<'_, Self>) -> Option<PyFileTable> {
-        Self::file_table(slf).ok()
+    fn files(slf: &Bound<'_, Self>) -> PyResult<Option<PyFileTable>> {
+        drop(slf.get().hold(slf.py())?);
+        let core = slf.get().resources.files().filter(|core| !core.is_gone());
+        Ok(core.map(|core| PyFileTable { core, ring: slf.clone().unbind() }))
     }
 
     /// `FileTable.update` of the ring's table.
@@ -337,6 +341,7 @@ impl FileCore {
             kernel: ring.kernel.clone(),
             files: Mutex::new(files),
             gone: false.into(),
+            generation: fork::generation(),
             chores: Arc::clone(&ring.resources.chores),
         }
     }

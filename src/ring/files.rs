@@ -239,12 +239,18 @@ impl Files {
         }
     }
 
-    /// A request that will empty the slot was prepared; a use of its own was entered before. A
-    /// reserved slot stays its handle's, so it needs none of this.
-    pub fn begin_close(&mut self, handle: Handle) {
-        if let Some(slot) = self.of(handle) {
-            slot.changing = slot.content == Content::Filled;
+    /// A request that will empty the slot is prepared; a use of its own was entered before. It must
+    /// be the only one: another might start when the slot has the next file. A reserved slot stays
+    /// its handle's, so it needs none of this.
+    pub fn begin_close(&mut self, handle: Handle) -> Result<(), Refusal> {
+        let Some(slot) = self.of(handle) else { return Err(Refusal::Stale) };
+        if slot.content == Content::Filled {
+            if slot.users > 1 {
+                return Err(Refusal::InUse(handle.slot));
+            }
+            slot.changing = true;
         }
+        Ok(())
     }
 
     /// That request has ended, or never was.
@@ -432,13 +438,16 @@ mod tests {
         let mut files = Files::new(1);
         let handle = files.filled(0).unwrap();
         files.enter(handle).unwrap();
-        files.begin_close(handle);
+        assert_eq!(files.begin_close(handle), Ok(()));
         assert_eq!(files.enter(handle), Err(Refusal::Closed));
         files.end_close(handle, false);
         assert!(!files.leave(handle));
         assert_eq!(files.check(handle), Ok(()));
         files.enter(handle).unwrap();
-        files.begin_close(handle);
+        files.enter(handle).unwrap();
+        assert_eq!(files.begin_close(handle), Err(Refusal::InUse(0)));
+        assert!(!files.leave(handle));
+        assert_eq!(files.begin_close(handle), Ok(()));
         // The owner goes first: then the request's failure leaves it to be emptied.
         assert_eq!(files.end(handle), End::Later);
         files.end_close(handle, false);

@@ -27,9 +27,12 @@ builders! {
     ///
     /// For a Python file or socket object detach it first, or its own close comes second.
     ///
-    /// A DirectFile takes no new requests from here on, unless the close fails; those staged before
-    /// must come before it in the order of their chain, or find the slot empty. A reserved one is
-    /// only emptied, and goes on.
+    /// A DirectFile must have no requests in flight (its own close() waits for them), and takes no
+    /// new ones from here on unless this fails. A reserved one is only emptied, and goes on: the
+    /// order of what is done to it is that of your chains.
+    ///
+    /// Raises:
+    ///     ValueError: a request or an Sqe uses the DirectFile.
     ///
     /// Kernel: 5.6; of a direct descriptor 5.15.
     /// Memory: none.

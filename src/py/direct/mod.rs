@@ -15,12 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::py::errors;
 use crate::py::kernel::AnyKernel;
 use crate::py::resources::lock;
 use crate::py::state::State;
 use crate::ring::access::RingCell;
-use crate::ring::error::{Call, RingError};
 use crate::ring::files::{End, Files, Handle, Refusal};
 use crate::ring::fork;
 use crate::ring::kernel::Kernel;
@@ -192,9 +190,7 @@ pub(crate) fn refused(refusal: Refusal) -> PyErr {
             PyValueError::new_err(format!("a request or an Sqe uses the file in slot {slot}"))
         }
         Refusal::Taken(slot) => PyValueError::new_err(format!("slot {slot} is taken")),
-        Refusal::Full => Python::attach(|py| {
-            errors::ring_error(py, &RingError::Sys(Call::Register, Errno::ENFILE))
-        }),
+        Refusal::Full => PyValueError::new_err("no slot of the file table is free"),
         Refusal::Choosing(slot) => PyValueError::new_err(format!(
             "requests in flight have the kernel choose slots, and it may choose {slot}: keep it \
              out of the range that the kernel chooses from (alloc_range)"

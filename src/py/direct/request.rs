@@ -76,7 +76,13 @@ pub(crate) struct Closing {
 impl Closing {
     fn of(file: &PyDirectFile) -> PyResult<Self> {
         let file = InUse::of(file)?;
-        file.core.files().begin_close(file.handle);
+        let begun = file.core.files().begin_close(file.handle);
+        begun.map_err(|refusal| match refusal {
+            Refusal::InUse(_) => PyValueError::new_err(
+                "a request or an Sqe uses this direct descriptor: its close() waits for them",
+            ),
+            other => refused(other),
+        })?;
         Ok(Closing { file, settled: AtomicBool::new(false) })
     }
 

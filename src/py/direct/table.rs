@@ -97,9 +97,8 @@ impl PyFileTable {
     /// dropped.
     ///
     /// Raises:
-    ///     ValueError: the slot is taken; or the kernel may choose it for a request in flight: see
-    ///         set_alloc_range.
-    ///     UringError: no slot is free.
+    ///     ValueError: the slot is taken, or none is free; or the kernel may choose it for a request
+    ///         in flight: see set_alloc_range.
     #[pyo3(signature = (slot = None))]
     fn reserve(&self, py: Python<'_>, slot: Option<u32>) -> PyResult<Py<PyDirectFile>> {
         self.core.still_there()?;

@@ -6,14 +6,13 @@ A handle reaches its own file or none, and every slot comes back.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import uring_rs
@@ -98,7 +97,6 @@ class World:
     def drop(self, number: int) -> None:
         if self.handles:
             del self.handles[number % len(self.handles)]
-        gc.collect(0)
 
     def update(self, number: int) -> None:
         there = self.table[number % SLOTS]
@@ -140,7 +138,6 @@ class World:
             self.reap(0)
         self.handles.clear()
         self.sqes.clear()
-        gc.collect()
         self.table.update(0, [None] * SLOTS)
         assert [self.table[slot] for slot in range(SLOTS)] == [None] * SLOTS
         for _ in range(SLOTS):
@@ -163,6 +160,7 @@ def world(shared: bool) -> Iterator[World]:
                 os.close(end)
 
 
+@pytest.mark.timeout(120 + settings().max_examples * 0.4)
 @pytest.mark.requires_op("OPENAT", "CLOSE", "FILES_UPDATE")
 @given(st.booleans(), ACTIONS)
 def test_handles_reach_their_own_files(shared: bool, actions: list[tuple[str, int]]) -> None:

@@ -81,12 +81,12 @@ impl PyRing {
         self.refuse(py)?;
         let done = self.drain(py, deadline)?;
         if done {
+            self.unregister_all(py)?;
             let fd = self.hold(py)?.core.fd();
             if fd < 0 {
                 // Closed by what ran while memory was released.
                 return Ok(());
             }
-            self.unregister_all(py)?;
             // Nobody may ring a bell whose number could soon be another file's.
             self.wake.mute();
             self.hold(py)?.core.finish_close();

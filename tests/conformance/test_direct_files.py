@@ -960,6 +960,36 @@ def test_to_another_ring(
     idle(other)
 
 
+@pytest.mark.requires_op("MSG_RING")
+def test_to_the_ring_of_another_thread(
+    shared: bool, ring: uring_rs.Ring, table: uring_rs.FileTable, path: Path
+) -> None:
+    ready, sent = threading.Event(), threading.Event()
+    rings: list[uring_rs.Ring] = []
+    handles: list[uring_rs.DirectFile] = []
+    found: list[bytes] = []
+
+    def work() -> None:
+        with uring_rs.Ring(4, shared=shared) as other:
+            other.register_files(2)
+            rings.append(other)
+            ready.set()
+            while not sent.is_set():
+                other.wait(1, timeout=0.01)  # the kernel does its part when the thread looks in
+            found.append(content(other, handles[0]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait()
+    ring.prep_msg_ring_fd(rings[0], opened(ring, path))
+    cqe = one(ring)
+    handles.append(cqe.value)
+    sent.set()
+    thread.join()
+    assert found == [CONTENT[:8]]
+    assert handles[0].closed
+
+
 def _own(table: uring_rs.FileTable) -> uring_rs.DirectFile:
     table.set_alloc_range(0, 4)
     return table.reserve()
@@ -992,3 +1022,6 @@ def test_bad_messages(
     kept.close()
     idle(ring)
     there.close()
+    other.close()
+    with pytest.raises(uring_rs.RingClosed):
+        ring.prep_msg_ring_fd(other, file)

@@ -16,6 +16,7 @@ use crate::py::direct::{refused, FileCore, PyDirectFile};
 use crate::py::keep::{Keep, CHOOSES};
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
+use crate::ring::error::RingError;
 use crate::ring::files::{Handle, Refusal, Update};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
@@ -369,6 +370,19 @@ pub(crate) fn fitting(keep: &Keep, sqe: &mut io_uring_sqe) -> PyResult<()> {
 }
 
 impl PyRing {
+    /// The descriptor of an open ring, which may be another thread's.
+    fn fd_anywhere(&self, py: Python<'_>) -> PyResult<i32> {
+        if !self.cell.same_process() {
+            return Err(self.error(py, &RingError::Forked));
+        }
+        // SAFETY: the number only, which changes when the ring is closed; that is done with the
+        // interpreter, which we have (I9).
+        match unsafe { self.cell.assume_held() }.core.fd() {
+            fd if fd >= 0 => Ok(fd),
+            _ => Err(self.error(py, &RingError::Closed)),
+        }
+    }
+
     /// The kernel is to choose a slot of this ring for what the request makes.
     #[cold]
     pub(crate) fn have_chosen(&self, keep: &mut Keep) -> PyResult<()> {
@@ -460,7 +474,7 @@ pub(crate) fn msg_ring_fd(
     target: Option<Any<'_, '_>>,
 ) -> PyResult<io_uring_sqe> {
     let to = ring.get();
-    let fd = convert::file_number(ring.as_any())?;
+    let fd = to.fd_anywhere(ring.py())?;
     let source = file.get();
     keep.bind(source.core.ring_id)?;
     if source.core.ring_id == to.id {

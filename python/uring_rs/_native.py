@@ -16,9 +16,12 @@ __all__ = [
     "BufferPool",
     "Completion",
     "CqeArray",
+    "DirectFile",
+    "FileTable",
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
+    "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
@@ -54,9 +57,12 @@ try:
         BufferPool,
         Completion,
         CqeArray,
+        DirectFile,
+        FileTable,
         FixedBuffer,
         MemoryRegion,
         Personality,
+        RegisteredBuffer,
         Request,
         Ring,
         SimKernel,
@@ -112,6 +118,15 @@ except ImportError as _error:
         def send_msg(*_args: object, **_kwargs: object) -> None:
             """Post a completion into a ring, of which there are none here."""
             raise unavailable()
+
+        class DirectFile(_Missing):
+            """A direct descriptor, of which there are none here."""
+
+        class FileTable(_Missing):
+            """A table of registered files, which cannot be made here."""
+
+        class RegisteredBuffer(_Missing):
+            """A registered buffer, of which there are none here."""
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

@@ -25,9 +25,12 @@ __all__ = [
     "BufferPool",
     "Completion",
     "CqeArray",
+    "DirectFile",
+    "FileTable",
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
+    "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
@@ -52,13 +55,17 @@ __version__: str
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-_File: TypeAlias = int | _HasFileno
+_Descriptor: TypeAlias = int | _HasFileno
+_File: TypeAlias = _Descriptor | DirectFile
+_Direct: TypeAlias = bool | DirectFile | None
+_DirectPair: TypeAlias = bool | tuple[DirectFile, DirectFile] | None
+_Fixed: TypeAlias = FixedBuffer | RegisteredBuffer
 _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Address: TypeAlias = (
     tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int] | str | bytes
 )
-_Files: TypeAlias = _File | Buffer | Sequence[_File]
-_Buffers: TypeAlias = FixedBuffer | Buffer | Sequence[Buffer]
+_Files: TypeAlias = _File | Buffer | Sequence[_Descriptor]
+_Buffers: TypeAlias = _Fixed | Buffer | Sequence[Buffer]
 _Ints: TypeAlias = int | Buffer | Iterable[int]
 _AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
 _Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
@@ -168,7 +175,7 @@ class Sqe:
         *,
         result: int | None = None,
         file: _File | None = None,
-        buf: FixedBuffer | None = None,
+        buf: _Fixed | None = None,
         nop_flags: int = 0,
         extra: tuple[int, int] | None = None,
         flags: int = 0,
@@ -227,7 +234,7 @@ class Sqe:
     @staticmethod
     def read_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -241,7 +248,7 @@ class Sqe:
     @staticmethod
     def write_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -255,7 +262,7 @@ class Sqe:
     @staticmethod
     def readv_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -268,7 +275,7 @@ class Sqe:
     @staticmethod
     def writev_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -376,7 +383,8 @@ class Sqe:
         open_flags: int = 0,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -388,7 +396,8 @@ class Sqe:
         mode: int | None = None,
         resolve: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -398,8 +407,8 @@ class Sqe:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         rename_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -419,7 +428,7 @@ class Sqe:
         path: _Path,
         unlink_flags: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -438,7 +447,7 @@ class Sqe:
         path: _Path,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -457,7 +466,7 @@ class Sqe:
         src: _Path,
         dst: _Path,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -476,8 +485,8 @@ class Sqe:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -499,7 +508,7 @@ class Sqe:
         statx_flags: int = 0,
         mask: int = 0xFFF,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         follow_symlinks: bool = True,
         user_data: object = None,
         flags: int = 0,
@@ -554,11 +563,40 @@ class Sqe:
         file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
     ) -> Sqe: ...
     @staticmethod
+    def fixed_fd_install(
+        file: DirectFile,
+        *,
+        install_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def files_update(
+        files: Iterable[_Descriptor | None],
+        slot: DirectFile | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def msg_ring_fd(
+        ring: Ring,
+        file: DirectFile,
+        *,
+        direct: Literal[True] | DirectFile | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def accept(
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -638,6 +676,7 @@ class Sqe:
         type: int = 1,
         proto: int = 0,
         *,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -670,6 +709,7 @@ class Sqe:
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -703,7 +743,7 @@ class Sqe:
     @staticmethod
     def send_zc_fixed(
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
@@ -730,7 +770,7 @@ class Sqe:
     @staticmethod
     def sendmsg_zc_fixed(
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         ancdata: _AncData | None = None,
         msg_flags: int = 0,
@@ -803,7 +843,7 @@ class Sqe:
         nbytes: int = 0,
         optlen: int = 0,
         cmd_flags: int = 0,
-        fixed: FixedBuffer | None = None,
+        fixed: _Fixed | None = None,
         locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
@@ -943,6 +983,7 @@ class Sqe:
     def pipe(
         pipe_flags: int = 0o2000000,
         *,
+        direct: _DirectPair = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -969,9 +1010,9 @@ class Sqe:
     ) -> Sqe: ...
     @staticmethod
     def epoll_ctl(
-        epfd: _File,
+        epfd: _Descriptor,
         op: int,
-        file: _File,
+        file: _Descriptor,
         events: int = 0,
         data: int | None = None,
         *,
@@ -1006,6 +1047,57 @@ class BufferPool:
     def available(self) -> int: ...
     def take(self) -> FixedBuffer: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class RegisteredBuffer:
+    @property
+    def index(self) -> int: ...
+    @property
+    def registered(self) -> bool: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def obj(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+@final
+class DirectFile:
+    @property
+    def slot(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def reserved(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class FileTable:
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def alloc_range(self) -> tuple[int, int]: ...
+    def set_alloc_range(self, start: int, count: int) -> None: ...
+    def reserve(self, slot: int | None = None) -> DirectFile: ...
+    def update(self, slot: int, files: Iterable[_Descriptor | None]) -> list[DirectFile | None]: ...
+    def close(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, slot: int, /) -> DirectFile | None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -1092,7 +1184,31 @@ class Ring:
     def completions(self, min: int = 0, timeout: float | None = None) -> Iterator[Completion]: ...
     def flush_overflow(self) -> int: ...
     def buffer_pool(self, count: int, size: int) -> BufferPool: ...
-    def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
+    @property
+    def files(self) -> FileTable | None: ...
+    def register_files(self, files: int | Iterable[_Descriptor | None], /) -> FileTable: ...
+    def register_files_update(
+        self, slot: int, files: Iterable[_Descriptor | None], /
+    ) -> list[DirectFile | None]: ...
+    def register_file_alloc_range(self, start: int, count: int, /) -> None: ...
+    def unregister_files(self) -> None: ...
+    def register_buffers(
+        self, buffers: int | Iterable[Buffer | None], /
+    ) -> list[RegisteredBuffer | None]: ...
+    def register_buffers_update(
+        self, start: int, buffers: Iterable[Buffer | None], /
+    ) -> list[RegisteredBuffer | None]: ...
+    def unregister_buffers(self) -> None: ...
+    def clone_buffers(
+        self,
+        source: Ring,
+        *,
+        source_start: int = 0,
+        start: int = 0,
+        count: int | None = None,
+        replace: bool = False,
+    ) -> list[RegisteredBuffer | None]: ...
+    def register_eventfd(self, file: _Descriptor, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
     def register_personality(self) -> Personality: ...
     def unregister_personality(self, personality: SupportsIndex, /) -> None: ...
@@ -1184,7 +1300,7 @@ class Ring:
         *,
         result: int | None = None,
         file: _File | None = None,
-        buf: FixedBuffer | None = None,
+        buf: _Fixed | None = None,
         nop_flags: int = 0,
         extra: tuple[int, int] | None = None,
         flags: int = 0,
@@ -1243,7 +1359,7 @@ class Ring:
     def prep_read_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -1257,7 +1373,7 @@ class Ring:
     def prep_write_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -1271,7 +1387,7 @@ class Ring:
     def prep_readv_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -1284,7 +1400,7 @@ class Ring:
     def prep_writev_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -1391,7 +1507,8 @@ class Ring:
         open_flags: int = 0,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1403,7 +1520,8 @@ class Ring:
         mode: int | None = None,
         resolve: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1413,8 +1531,8 @@ class Ring:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         rename_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -1434,7 +1552,7 @@ class Ring:
         path: _Path,
         unlink_flags: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1453,7 +1571,7 @@ class Ring:
         path: _Path,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1472,7 +1590,7 @@ class Ring:
         src: _Path,
         dst: _Path,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1491,8 +1609,8 @@ class Ring:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -1514,7 +1632,7 @@ class Ring:
         statx_flags: int = 0,
         mask: int = 0xFFF,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         follow_symlinks: bool = True,
         user_data: object = None,
         flags: int = 0,
@@ -1567,12 +1685,41 @@ class Ring:
     def prep_close(
         self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
     ) -> Request: ...
+    def prep_fixed_fd_install(
+        self,
+        file: DirectFile,
+        *,
+        install_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_files_update(
+        self,
+        files: Iterable[_Descriptor | None],
+        slot: DirectFile | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_msg_ring_fd(
+        self,
+        ring: Ring,
+        file: DirectFile,
+        *,
+        direct: Literal[True] | DirectFile | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_accept(
         self,
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1652,6 +1799,7 @@ class Ring:
         type: int = 1,
         proto: int = 0,
         *,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1689,6 +1837,7 @@ class Ring:
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1722,7 +1871,7 @@ class Ring:
     def prep_send_zc_fixed(
         self,
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
@@ -1749,7 +1898,7 @@ class Ring:
     def prep_sendmsg_zc_fixed(
         self,
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         ancdata: _AncData | None = None,
         msg_flags: int = 0,
@@ -1817,7 +1966,7 @@ class Ring:
         nbytes: int = 0,
         optlen: int = 0,
         cmd_flags: int = 0,
-        fixed: FixedBuffer | None = None,
+        fixed: _Fixed | None = None,
         locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
@@ -1955,6 +2104,7 @@ class Ring:
         self,
         pipe_flags: int = 0o2000000,
         *,
+        direct: _DirectPair = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1981,9 +2131,9 @@ class Ring:
     ) -> Request: ...
     def prep_epoll_ctl(
         self,
-        epfd: _File,
+        epfd: _Descriptor,
         op: int,
-        file: _File,
+        file: _Descriptor,
         events: int = 0,
         data: int | None = None,
         *,

@@ -12,6 +12,7 @@ use crate::ops::uring_cmd::OptionValue;
 use crate::ops::waitid::{self, Child};
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
+use crate::py::direct::Brought;
 use crate::py::kernel::AnyKernel;
 use crate::py::statx::PyStatxResult;
 use crate::ring::kernel::Kernel;
@@ -38,6 +39,8 @@ pub(crate) enum Results {
     SocketOption(OptionValue),
     /// The address of a socket or of its peer.
     SocketName(SockAddr),
+    /// Direct descriptors, and the peer of an accepted one. They close themselves when dropped.
+    Direct { files: Brought, peer: Option<SockAddr> },
 }
 
 /// A pipe that nobody has asked for is closed with its completion (I10).
@@ -57,11 +60,7 @@ impl Results {
     /// requests (I2).
     pub(crate) fn of(args: &Args, res: i32) -> Option<Box<Self>> {
         let results = match args {
-            Args::Accept(accept) => {
-                let mut peer = accept.peer;
-                peer.set_len(peer.len());
-                Results::Peer(peer)
-            }
+            Args::Accept(accept) => Results::Peer(accept.peer_written()),
             Args::Msg(msg) if msg.receives() => Results::Message(Message {
                 sender: msg.sender(),
                 ancillary: msg.ancillary(),
@@ -84,6 +83,11 @@ impl Results {
             _ => return None,
         };
         Some(Box::new(results))
+    }
+
+    /// Is `res` a slot, or something else that is no descriptor of the process?
+    pub(crate) fn res_is_no_fd(&self) -> bool {
+        matches!(self, Results::Direct { .. })
     }
 
     /// Nobody will look at it: close what came with it (I10).
@@ -147,6 +151,7 @@ impl CompletionExtra for Results {
                 Ok(PyBytes::new(py, value).into_any().unbind())
             }
             Results::SocketName(address) => address::to_python(py, address),
+            Results::Direct { files, .. } => files.value(py),
         }
     }
 
@@ -154,6 +159,7 @@ impl CompletionExtra for Results {
         match self {
             Results::Peer(address) => address::to_python(py, address),
             Results::Message(message) => address::to_python(py, &message.sender),
+            Results::Direct { peer: Some(peer), .. } => address::to_python(py, peer),
             _ => Ok(py.None()),
         }
     }

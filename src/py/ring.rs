@@ -13,6 +13,7 @@ use crate::py::convert::patience;
 use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::Retired;
 use crate::py::register::restrict;
+use crate::py::resources::Resources;
 use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
@@ -75,6 +76,7 @@ pub(crate) struct PyRing {
     /// What the ring may do; everything if None.
     pub(crate) restrictions: Option<Restrictions>,
     ops: OnceLock<probe::OpSet>,
+    pub(crate) resources: Resources,
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -201,6 +203,7 @@ impl PyRing {
             retired: Retired::default(),
             restrictions: config.restrictions,
             ops: OnceLock::new(),
+            resources: Resources::default(),
         })
     }
 

@@ -4,10 +4,13 @@
 //! costs 28 ns alone, but up to 5 ms to get back beside one busy thread. So an enter first submits
 //! without waiting, and only a second one, if completions are still lacking, waits detached.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::keep::{Keep, BIG};
+use crate::py::direct;
+use crate::py::keep::{Keep, BIG, CHOOSES};
 use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::{Credentials, Parts};
 use crate::py::ring::PyRing;
@@ -110,6 +113,11 @@ impl PyRing {
                 }
             }
         }
+        if keep.special != 0 {
+            if let Err(error) = self.settle(keep, &mut sqe) {
+                return Err(self.unreserve(py, index, error));
+            }
+        }
         sqe.flags |= common.flags;
         sqe.personality = common.personality.number();
         keep.set_token(owned_token(py, common.user_data));
@@ -160,6 +168,16 @@ impl PyRing {
             return Err(pyo3::exceptions::PyValueError::new_err(
                 "this needs completions of 32 bytes: a ring made with SetupFlags.CQE32",
             ));
+        }
+        Ok(())
+    }
+
+    /// What the builder could not settle without the ring.
+    #[cold]
+    fn settle(&self, keep: &mut Keep, sqe: &mut io_uring_sqe) -> PyResult<()> {
+        direct::fitting(keep, sqe)?;
+        if keep.special & CHOOSES != 0 {
+            self.have_chosen(keep)?;
         }
         Ok(())
     }
@@ -314,6 +332,9 @@ impl PyRing {
         mut want: Want,
         timeout_ns: Option<u64>,
     ) -> PyResult<u32> {
+        if self.resources.chores.load(Ordering::Relaxed) {
+            self.do_chores();
+        }
         let deadline = timeout_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
         let mut taken = 0;
         loop {
@@ -490,7 +511,8 @@ impl PyRing {
 #[cold]
 pub(crate) fn another_ring() -> PyErr {
     pyo3::exceptions::PyValueError::new_err(
-        "the request to act on, the registered buffer or the personality belongs to another ring",
+        "the request to act on, the direct descriptor, the registered buffer or the personality \
+         belongs to another ring",
     )
 }
 

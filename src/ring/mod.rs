@@ -9,6 +9,7 @@ pub mod batches;
 mod chain;
 pub mod cq;
 pub mod error;
+pub mod files;
 pub mod fork;
 pub mod kernel;
 pub mod mapping;

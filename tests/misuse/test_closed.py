@@ -45,6 +45,7 @@ def test_each_call_on_a_closed_ring(shared: bool) -> None:
         "stray_completions": 0,
         "clock": "monotonic",
         "registered_ring_fd": None,
+        "files": None,
     }
     assert all(hasattr(ring, name) for name in FACTS)
     assert "closed" in repr(ring)

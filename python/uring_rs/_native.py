@@ -17,11 +17,14 @@ __all__ = [
     "BufferRing",
     "Completion",
     "CqeArray",
+    "DirectFile",
+    "FileTable",
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
     "PooledBuffer",
     "ProvidedBuffers",
+    "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
@@ -58,11 +61,14 @@ try:
         BufferRing,
         Completion,
         CqeArray,
+        DirectFile,
+        FileTable,
         FixedBuffer,
         MemoryRegion,
         Personality,
         PooledBuffer,
         ProvidedBuffers,
+        RegisteredBuffer,
         Request,
         Ring,
         SimKernel,
@@ -127,6 +133,15 @@ except ImportError as _error:
 
         class PooledBuffer(_Missing):
             """A buffer that the kernel chose, of which there are none here."""
+
+        class DirectFile(_Missing):
+            """A direct descriptor, of which there are none here."""
+
+        class FileTable(_Missing):
+            """A table of registered files, which cannot be made here."""
+
+        class RegisteredBuffer(_Missing):
+            """A registered buffer, of which there are none here."""
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

@@ -26,11 +26,14 @@ __all__ = [
     "BufferRing",
     "Completion",
     "CqeArray",
+    "DirectFile",
+    "FileTable",
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
     "PooledBuffer",
     "ProvidedBuffers",
+    "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
@@ -55,14 +58,18 @@ __version__: str
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-_File: TypeAlias = int | _HasFileno
+_Descriptor: TypeAlias = int | _HasFileno
+_File: TypeAlias = _Descriptor | DirectFile
+_Direct: TypeAlias = bool | DirectFile | None
+_DirectPair: TypeAlias = bool | tuple[DirectFile, DirectFile] | None
+_Fixed: TypeAlias = FixedBuffer | RegisteredBuffer
 _Pool: TypeAlias = BufferRing | ProvidedBuffers
 _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Address: TypeAlias = (
     tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int] | str | bytes
 )
-_Files: TypeAlias = _File | Buffer | Sequence[_File]
-_Buffers: TypeAlias = FixedBuffer | Buffer | Sequence[Buffer]
+_Files: TypeAlias = _File | Buffer | Sequence[_Descriptor]
+_Buffers: TypeAlias = _Fixed | Buffer | Sequence[Buffer]
 _Ints: TypeAlias = int | Buffer | Iterable[int]
 _AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
 _Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
@@ -178,7 +185,7 @@ class Sqe:
         *,
         result: int | None = None,
         file: _File | None = None,
-        buf: FixedBuffer | None = None,
+        buf: _Fixed | None = None,
         nop_flags: int = 0,
         extra: tuple[int, int] | None = None,
         flags: int = 0,
@@ -240,7 +247,7 @@ class Sqe:
     @staticmethod
     def read_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -254,7 +261,7 @@ class Sqe:
     @staticmethod
     def write_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -268,7 +275,7 @@ class Sqe:
     @staticmethod
     def readv_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -281,7 +288,7 @@ class Sqe:
     @staticmethod
     def writev_fixed(
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -389,7 +396,8 @@ class Sqe:
         open_flags: int = 0,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -401,7 +409,8 @@ class Sqe:
         mode: int | None = None,
         resolve: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -411,8 +420,8 @@ class Sqe:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         rename_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -432,7 +441,7 @@ class Sqe:
         path: _Path,
         unlink_flags: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -451,7 +460,7 @@ class Sqe:
         path: _Path,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -470,7 +479,7 @@ class Sqe:
         src: _Path,
         dst: _Path,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -489,8 +498,8 @@ class Sqe:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -512,7 +521,7 @@ class Sqe:
         statx_flags: int = 0,
         mask: int = 0xFFF,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         follow_symlinks: bool = True,
         user_data: object = None,
         flags: int = 0,
@@ -567,11 +576,40 @@ class Sqe:
         file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
     ) -> Sqe: ...
     @staticmethod
+    def fixed_fd_install(
+        file: DirectFile,
+        *,
+        install_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def files_update(
+        files: Iterable[_Descriptor | None],
+        slot: DirectFile | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
+    def msg_ring_fd(
+        ring: Ring,
+        file: DirectFile,
+        *,
+        direct: Literal[True] | DirectFile | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Sqe: ...
+    @staticmethod
     def accept(
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -723,6 +761,7 @@ class Sqe:
         type: int = 1,
         proto: int = 0,
         *,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -755,6 +794,7 @@ class Sqe:
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -788,7 +828,7 @@ class Sqe:
     @staticmethod
     def send_zc_fixed(
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
@@ -815,7 +855,7 @@ class Sqe:
     @staticmethod
     def sendmsg_zc_fixed(
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         ancdata: _AncData | None = None,
         msg_flags: int = 0,
@@ -888,7 +928,7 @@ class Sqe:
         nbytes: int = 0,
         optlen: int = 0,
         cmd_flags: int = 0,
-        fixed: FixedBuffer | None = None,
+        fixed: _Fixed | None = None,
         locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
@@ -1028,6 +1068,7 @@ class Sqe:
     def pipe(
         pipe_flags: int = 0o2000000,
         *,
+        direct: _DirectPair = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1054,9 +1095,9 @@ class Sqe:
     ) -> Sqe: ...
     @staticmethod
     def epoll_ctl(
-        epfd: _File,
+        epfd: _Descriptor,
         op: int,
-        file: _File,
+        file: _Descriptor,
         events: int = 0,
         data: int | None = None,
         *,
@@ -1177,6 +1218,57 @@ class PooledBuffer:
         /,
     ) -> None: ...
 
+@final
+class RegisteredBuffer:
+    @property
+    def index(self) -> int: ...
+    @property
+    def registered(self) -> bool: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def obj(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+@final
+class DirectFile:
+    @property
+    def slot(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def reserved(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class FileTable:
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def alloc_range(self) -> tuple[int, int]: ...
+    def set_alloc_range(self, start: int, count: int) -> None: ...
+    def reserve(self, slot: int | None = None) -> DirectFile: ...
+    def update(self, slot: int, files: Iterable[_Descriptor | None]) -> list[DirectFile | None]: ...
+    def close(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, slot: int, /) -> DirectFile | None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
 @disjoint_base
 class Ring:
     def __new__(
@@ -1287,7 +1379,31 @@ class Ring:
         kernel_memory: bool = False,
     ) -> BufferRing: ...
     def provided_buffers(self, count: int, size: int) -> ProvidedBuffers: ...
-    def register_eventfd(self, file: _File, *, async_only: bool = False) -> None: ...
+    @property
+    def files(self) -> FileTable | None: ...
+    def register_files(self, files: int | Iterable[_Descriptor | None], /) -> FileTable: ...
+    def register_files_update(
+        self, slot: int, files: Iterable[_Descriptor | None], /
+    ) -> list[DirectFile | None]: ...
+    def register_file_alloc_range(self, start: int, count: int, /) -> None: ...
+    def unregister_files(self) -> None: ...
+    def register_buffers(
+        self, buffers: int | Iterable[Buffer | None], /
+    ) -> list[RegisteredBuffer | None]: ...
+    def register_buffers_update(
+        self, start: int, buffers: Iterable[Buffer | None], /
+    ) -> list[RegisteredBuffer | None]: ...
+    def unregister_buffers(self) -> None: ...
+    def clone_buffers(
+        self,
+        source: Ring,
+        *,
+        source_start: int = 0,
+        start: int = 0,
+        count: int | None = None,
+        replace: bool = False,
+    ) -> list[RegisteredBuffer | None]: ...
+    def register_eventfd(self, file: _Descriptor, *, async_only: bool = False) -> None: ...
     def unregister_eventfd(self) -> None: ...
     def register_personality(self) -> Personality: ...
     def unregister_personality(self, personality: SupportsIndex, /) -> None: ...
@@ -1379,7 +1495,7 @@ class Ring:
         *,
         result: int | None = None,
         file: _File | None = None,
-        buf: FixedBuffer | None = None,
+        buf: _Fixed | None = None,
         nop_flags: int = 0,
         extra: tuple[int, int] | None = None,
         flags: int = 0,
@@ -1442,7 +1558,7 @@ class Ring:
     def prep_read_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -1456,7 +1572,7 @@ class Ring:
     def prep_write_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         offset: int = -1,
         nbytes: int | None = None,
         *,
@@ -1470,7 +1586,7 @@ class Ring:
     def prep_readv_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -1483,7 +1599,7 @@ class Ring:
     def prep_writev_fixed(
         self,
         file: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         offset: int = -1,
         *,
@@ -1590,7 +1706,8 @@ class Ring:
         open_flags: int = 0,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1602,7 +1719,8 @@ class Ring:
         mode: int | None = None,
         resolve: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1612,8 +1730,8 @@ class Ring:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         rename_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -1633,7 +1751,7 @@ class Ring:
         path: _Path,
         unlink_flags: int = 0,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1652,7 +1770,7 @@ class Ring:
         path: _Path,
         mode: int = 0o777,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1671,7 +1789,7 @@ class Ring:
         src: _Path,
         dst: _Path,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1690,8 +1808,8 @@ class Ring:
         src: _Path,
         dst: _Path,
         *,
-        src_dir_fd: _File | None = None,
-        dst_dir_fd: _File | None = None,
+        src_dir_fd: _Descriptor | None = None,
+        dst_dir_fd: _Descriptor | None = None,
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
@@ -1713,7 +1831,7 @@ class Ring:
         statx_flags: int = 0,
         mask: int = 0xFFF,
         *,
-        dir_fd: _File | None = None,
+        dir_fd: _Descriptor | None = None,
         follow_symlinks: bool = True,
         user_data: object = None,
         flags: int = 0,
@@ -1766,12 +1884,41 @@ class Ring:
     def prep_close(
         self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
     ) -> Request: ...
+    def prep_fixed_fd_install(
+        self,
+        file: DirectFile,
+        *,
+        install_flags: int = 0,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_files_update(
+        self,
+        files: Iterable[_Descriptor | None],
+        slot: DirectFile | None = None,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
+    def prep_msg_ring_fd(
+        self,
+        ring: Ring,
+        file: DirectFile,
+        *,
+        direct: Literal[True] | DirectFile | None = None,
+        user_data: object = None,
+        flags: int = 0,
+        personality: int = 0,
+    ) -> Request: ...
     def prep_accept(
         self,
         sock: _File,
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1923,6 +2070,7 @@ class Ring:
         type: int = 1,
         proto: int = 0,
         *,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1960,6 +2108,7 @@ class Ring:
         accept_flags: int = 0o2000000,
         *,
         ioprio: int = 0,
+        direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -1993,7 +2142,7 @@ class Ring:
     def prep_send_zc_fixed(
         self,
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         msg_flags: int = 0,
         nbytes: int | None = None,
         *,
@@ -2020,7 +2169,7 @@ class Ring:
     def prep_sendmsg_zc_fixed(
         self,
         sock: _File,
-        buf: FixedBuffer,
+        buf: _Fixed,
         parts: Iterable[tuple[int, int]],
         ancdata: _AncData | None = None,
         msg_flags: int = 0,
@@ -2088,7 +2237,7 @@ class Ring:
         nbytes: int = 0,
         optlen: int = 0,
         cmd_flags: int = 0,
-        fixed: FixedBuffer | None = None,
+        fixed: _Fixed | None = None,
         locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
@@ -2226,6 +2375,7 @@ class Ring:
         self,
         pipe_flags: int = 0o2000000,
         *,
+        direct: _DirectPair = None,
         user_data: object = None,
         flags: int = 0,
         personality: int = 0,
@@ -2252,9 +2402,9 @@ class Ring:
     ) -> Request: ...
     def prep_epoll_ctl(
         self,
-        epfd: _File,
+        epfd: _Descriptor,
         op: int,
-        file: _File,
+        file: _Descriptor,
         events: int = 0,
         data: int | None = None,
         *,

@@ -5,6 +5,7 @@ use std::ffi::CString;
 
 use crate::ops::address::SockAddr;
 use crate::ops::attrs::XattrArgs;
+use crate::ops::direct::FdArray;
 use crate::ops::net::{AcceptArgs, MsgArgs};
 use crate::ops::path::HowArgs;
 use crate::ops::pipe::PipeEnds;
@@ -61,6 +62,8 @@ pub enum Args {
     SocketOption(Box<OptionArgs>),
     /// The address of a socket or of its peer, written by the kernel.
     SocketName(Box<SockAddr>),
+    /// Descriptors for the file table, or the slots of a new pipe.
+    Fds(Box<FdArray>),
 }
 
 impl Args {
@@ -76,6 +79,7 @@ impl Args {
             | Args::SocketName(_) => true,
             Args::Msg(msg) => msg.receives(),
             Args::Xattr(xattr) => xattr.has_room(),
+            Args::Fds(fds) => fds.is_written(),
             _ => false,
         }
     }
@@ -88,6 +92,7 @@ impl Args {
             Args::Msg(msg) if msg.receives() => msg.make_room(),
             Args::SocketOption(option) => option.clear(),
             Args::SocketName(name) => name.make_room(),
+            Args::Fds(fds) => fds.renew(),
             _ => {}
         }
     }

@@ -10,6 +10,7 @@ pub mod attrs;
 pub mod batch;
 pub mod cancel;
 pub mod cmsg;
+pub mod direct;
 pub mod file;
 pub mod futex;
 pub mod message;

@@ -15,6 +15,15 @@ pub struct AcceptArgs {
     pub peer: SockAddr,
 }
 
+impl AcceptArgs {
+    /// The peer's address as the kernel wrote it.
+    pub fn peer_written(&self) -> SockAddr {
+        let mut peer = self.peer;
+        peer.set_len(peer.len());
+        peer
+    }
+}
+
 /// Everything a message header points at besides the payload buffers. The kernel writes the
 /// header itself when a message was received (measured; the manual page says otherwise).
 pub struct MsgArgs {

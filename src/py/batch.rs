@@ -20,7 +20,7 @@ use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::wait::{EnterPlan, Entered};
 use crate::ring::Phase;
-use crate::sys::consts::IORING_ENTER_GETEVENTS;
+use crate::sys::consts::{IORING_ENTER_GETEVENTS, IOSQE_FIXED_FILE};
 
 use super::state::State;
 
@@ -337,6 +337,8 @@ pub(crate) fn read_write_rows(
     }
     let count = row_count(count)?;
     let (place, lengths, buf_index) = memory.place(count, lengths)?;
+    // The one file of all rows may be a direct descriptor.
+    let flags = flags | (owner.special & IOSQE_FIXED_FILE);
     Ok(Rows { what, count, fds, offsets, lengths, place, buf_index, flags })
 }
 

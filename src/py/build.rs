@@ -16,13 +16,15 @@ use crate::ops::file::RwOptions;
 use crate::ops::{cancel, file, net, path, poll, timeout};
 use crate::py::builders::sends::{recv_send_flags, vectors};
 use crate::py::builders::sockets::accept_ioprio;
+use crate::py::direct::{self, PyDirectFile};
 use crate::py::keep::{Access, Keep};
 use crate::py::request::{self, RequestKey};
-use crate::py::{address, convert, pool};
+use crate::py::{address, convert, fixed};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
 use crate::sys::opcode;
-use crate::sys::os::{AT_FDCWD, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, O_CLOEXEC};
+use crate::sys::os::{AT_FDCWD, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD};
+use crate::sys::os::{O_CLOEXEC, SOCK_CLOEXEC};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 
@@ -81,7 +83,7 @@ pub(crate) fn rw_fixed(
 ) -> PyResult<io_uring_sqe> {
     let fd = convert::file(keep, file)?;
     let offset = convert::offset(offset)?;
-    let (memory, index) = pool::fixed_memory(keep, buf, start)?;
+    let (memory, index) = fixed::memory(keep, buf, start, access)?;
     let len = convert::length(memory, nbytes)?;
     Ok(match access {
         Access::Destination => file::read_fixed(fd, memory.addr, len, offset, index, options),
@@ -89,7 +91,7 @@ pub(crate) fn rw_fixed(
     })
 }
 
-/// Parts of a registered buffer.
+/// Parts of one registered buffer.
 pub(crate) fn rwv_fixed(
     keep: &mut Keep,
     access: Access,
@@ -101,8 +103,7 @@ pub(crate) fn rwv_fixed(
 ) -> PyResult<io_uring_sqe> {
     let fd = convert::file(keep, file)?;
     let offset = convert::offset(offset)?;
-    let (memory, index) = pool::fixed_memory(keep, buf, 0)?;
-    let vectors = convert::parts(memory, parts)?;
+    let (vectors, index) = fixed::vectors(keep, buf, parts, access)?;
     let (sqe, args) = match access {
         Access::Destination => file::readv_fixed(fd, vectors, offset, index, options),
         Access::Source => file::writev_fixed(fd, vectors, offset, index, options),
@@ -148,18 +149,36 @@ pub(crate) fn openat(
     flags: i32,
     mode: u32,
     dir_fd: Option<Any<'_, '_>>,
+    direct: Option<Any<'_, '_>>,
 ) -> PyResult<io_uring_sqe> {
     let dir = match dir_fd {
         Some(dir) => convert::file(keep, dir)?,
         None => AT_FDCWD,
     };
-    let (sqe, args) = path::openat(dir, convert::path(path)?, (flags | O_CLOEXEC) as u32, mode);
+    let path = convert::path(path)?;
+    let file_index = direct::target(keep, direct)?;
+    let flags = if file_index == 0 { flags | O_CLOEXEC } else { flags & !O_CLOEXEC };
+    let (sqe, args) = path::openat(dir, path, flags as u32, mode);
     keep.keep_args(args);
-    Ok(sqe)
+    Ok(io_uring_sqe { file_index, ..sqe })
 }
 
-pub(crate) fn close(file: Any<'_, '_>) -> PyResult<io_uring_sqe> {
-    Ok(path::close(convert::file_number(file)?))
+pub(crate) fn close(keep: &mut Keep, file: Any<'_, '_>) -> PyResult<io_uring_sqe> {
+    match file.cast::<PyDirectFile>() {
+        Ok(direct) => direct::close_file(keep, direct),
+        Err(_) => Ok(path::close(convert::file_number(file)?)),
+    }
+}
+
+/// Where accepted sockets go, and the flags that go with that: close-on-exec means nothing to a
+/// direct descriptor, and the kernel refuses it.
+pub(crate) fn accept_target(
+    keep: &mut Keep,
+    direct: Option<Any<'_, '_>>,
+    flags: u32,
+) -> PyResult<(u32, u32)> {
+    let file_index = direct::target(keep, direct)?;
+    Ok((file_index, if file_index == 0 { flags } else { flags & !(SOCK_CLOEXEC as u32) }))
 }
 
 pub(crate) fn accept(
@@ -167,11 +186,14 @@ pub(crate) fn accept(
     sock: Any<'_, '_>,
     flags: u32,
     ioprio: u16,
+    direct: Option<Any<'_, '_>>,
 ) -> PyResult<io_uring_sqe> {
     let ioprio = accept_ioprio(ioprio)?;
-    let (sqe, args) = net::accept(convert::file(keep, sock)?, flags, ioprio);
+    let fd = convert::file(keep, sock)?;
+    let (file_index, flags) = accept_target(keep, direct, flags)?;
+    let (sqe, args) = net::accept(fd, flags, ioprio);
     keep.keep_args(args);
-    Ok(sqe)
+    Ok(io_uring_sqe { file_index, ..sqe })
 }
 
 pub(crate) fn connect(
@@ -314,7 +336,7 @@ pub(crate) fn epoll_wait(
 /// The request that another one is to act on; only one of the same ring will do.
 fn target(keep: &mut Keep, request: Any<'_, '_>) -> PyResult<RequestKey> {
     let target = request::extract(request)?;
-    keep.ring_id = target.ring_id;
+    keep.bind(target.ring_id)?;
     Ok(target)
 }
 
@@ -374,7 +396,8 @@ pub(crate) fn cancel_request(keep: &mut Keep, request: Any<'_, '_>) -> PyResult<
 }
 
 pub(crate) fn cancel_fd(keep: &mut Keep, file: Any<'_, '_>, all: bool) -> PyResult<io_uring_sqe> {
-    Ok(cancel::by_fd(convert::file(keep, file)?, all))
+    let (fd, is_slot) = direct::number_or_slot(keep, file)?;
+    Ok(cancel::by_fd(fd, is_slot, all))
 }
 
 /// The operation with this name or number.
@@ -394,8 +417,8 @@ pub(crate) fn cancel_op(
     all: bool,
 ) -> PyResult<io_uring_sqe> {
     let op = opcode_of(op)?;
-    let fd = file.map(|file| convert::file(keep, file)).transpose()?;
-    Ok(cancel::by_op(op, fd, all))
+    let file = file.map(|file| direct::number_or_slot(keep, file)).transpose()?;
+    Ok(cancel::by_op(op, file, all))
 }
 
 pub(crate) fn epoll_ctl(

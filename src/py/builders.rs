@@ -82,7 +82,9 @@ macro_rules! builders {
 mod attrs;
 mod cancel;
 mod commands;
+mod direct;
 mod files;
+mod fixed;
 mod futex;
 mod message;
 mod net;

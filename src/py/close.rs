@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::py::ring::PyRing;
-use crate::py::state::State;
+use crate::py::state::{Ready, State};
 use crate::py::{errors, registry, trace};
 use crate::ring::access::RingCell;
 use crate::ring::error::RingError;
@@ -17,7 +17,6 @@ use crate::ring::teardown::Naps;
 use crate::ring::wait::EnterPlan;
 use crate::ring::Phase;
 use crate::sys::consts::IORING_CQE_F_BUFFER;
-use crate::sys::opcode;
 
 /// Between tries when the kernel is short of something.
 const SHORT_NAP: Duration = Duration::from_millis(1);
@@ -87,6 +86,7 @@ impl PyRing {
         self.refuse(py)?;
         let done = self.drain(py, deadline)?;
         if done {
+            self.unregister_all(py)?;
             let fd = self.hold(py)?.core.fd();
             if fd < 0 {
                 // Closed by what ran while memory was released.
@@ -484,22 +484,28 @@ pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> boo
 fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<u32>) {
     let Ok(Some(mut state)) = cell.hold() else { return };
     let kernel = state.core.kernel().clone();
+    let mut events = Vec::new();
     while let Some(event) = state.next_event() {
         let op = state.core.slots().map_or(0, |slots| slots.op(event.index));
         if event.flags & IORING_CQE_F_BUFFER != 0 {
             drop(state.picked(&event));
         }
-        if event.res >= 0 && opcode::info(op).is_some_and(|info| info.returns_fd()) {
-            // SAFETY: a descriptor that nobody was or will be told of (I10).
-            unsafe { kernel.close(event.res) };
-        }
-        if event.terminal {
-            back.push(event.index);
-        }
+        events.push((event, op));
     }
     state.take_messages();
     state.core.reaped();
     drop(state);
+    for (event, op) in events {
+        // SAFETY: finished, or one that goes on; handled by us alone (I2).
+        let keep = unsafe { cell.assume_held().keep(event.index) };
+        let brings = event.terminal || keep.per_shot;
+        let extra = if brings { keep.results(py, event.res) } else { None };
+        // What nobody was or will be told of (I10).
+        Ready::new(&event, op, std::ptr::null_mut(), extra).discard(py, &kernel);
+        if event.terminal {
+            back.push(event.index);
+        }
+    }
     for index in back.drain(..) {
         // SAFETY: finished, or taken back before publication; handled by us alone (I2).
         unsafe { cell.assume_held().keep(index) }.release(py);

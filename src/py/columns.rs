@@ -8,8 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
 use crate::ops::batch::{Column, Place};
+use crate::py::direct::PyDirectFile;
+use crate::py::fixed::{self, PyRegisteredBuffer};
 use crate::py::keep::{Access, Keep, Memory};
-use crate::py::{batch, convert, pool};
+use crate::py::pool::PyFixedBuffer;
+use crate::py::{batch, convert};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 
@@ -143,7 +146,8 @@ pub(crate) fn lengths(object: Any<'_, '_>) -> PyResult<Column<u32>> {
 
 /// Files: a descriptor or an object with fileno(), an array of descriptors, or a list of either.
 pub(crate) fn files(owner: &mut Keep, object: Any<'_, '_>) -> PyResult<Column<i32>> {
-    if object.is_instance_of::<PyInt>() || object.hasattr("fileno")? {
+    let one = object.is_instance_of::<PyInt>() || object.is_instance_of::<PyDirectFile>();
+    if one || object.hasattr("fileno")? {
         return Ok(Column::Same(convert::file(owner, object)?));
     }
     if is_buffer(object) {
@@ -177,8 +181,9 @@ pub(crate) enum Buffers {
 
 /// One buffer to be cut into pieces, or a list of them.
 pub(crate) fn memory(owner: &mut Keep, object: Any<'_, '_>, access: Access) -> PyResult<Buffers> {
-    if object.is_instance_of::<pool::PyFixedBuffer>() {
-        let (memory, index) = pool::fixed_memory(owner, object, 0)?;
+    let registered = object.is_instance_of::<PyFixedBuffer>();
+    if registered || object.is_instance_of::<PyRegisteredBuffer>() {
+        let (memory, index) = fixed::memory(owner, object, 0, access)?;
         return Ok(Buffers::One(memory, Some(index)));
     }
     if is_buffer(object) {

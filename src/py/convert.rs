@@ -11,18 +11,28 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyString};
 
 use crate::ops::timeout::Time;
 use crate::ops::CURRENT_POSITION;
-use crate::py::keep::{Keep, Memory, IOV_MAX};
+use crate::py::direct::{self, PyDirectFile};
+use crate::py::keep::{Keep, Memory};
 use crate::sys::consts::*;
-use crate::sys::os::{c_void, iovec, AT_FDCWD};
+use crate::sys::os::AT_FDCWD;
 
 /// A descriptor: an int, or an object with `fileno()`, which is then held while in flight so that
-/// it cannot be collected and its number reused.
+/// it cannot be collected and its number reused; or a direct descriptor.
 #[inline(always)]
 pub(crate) fn file(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
-    let fd = file_number(object)?;
-    if !object.is_exact_instance_of::<PyInt>() {
-        keep.hold_object(object);
+    if object.is_exact_instance_of::<PyInt>() {
+        return file_number(object);
     }
+    file_object(keep, object)
+}
+
+#[inline(never)]
+fn file_object(keep: &mut Keep, object: &Bound<'_, PyAny>) -> PyResult<i32> {
+    if let Ok(direct) = object.cast::<PyDirectFile>() {
+        return direct::use_file(keep, direct);
+    }
+    let fd = file_number(object)?;
+    keep.hold_another(object);
     Ok(fd)
 }
 
@@ -82,33 +92,6 @@ pub(crate) fn length(memory: Memory, nbytes: Option<i64>) -> PyResult<u32> {
         Some(n) => return Err(bad_length(n, memory.len)),
     };
     u32::try_from(len).map_err(|_| too_long(len))
-}
-
-/// Parts of `memory`, given as (start, nbytes) pairs.
-pub(crate) fn parts(memory: Memory, parts: &Bound<'_, PyAny>) -> PyResult<Vec<iovec>> {
-    let mut vectors = Vec::new();
-    for part in parts.try_iter()? {
-        let (start, nbytes): (i64, i64) = part?.extract()?;
-        let fits = start >= 0 && nbytes >= 0;
-        let end = start.checked_add(nbytes).filter(|&end| fits && end as u64 <= memory.len as u64);
-        if end.is_none() {
-            return Err(PyValueError::new_err(format!(
-                "a part is (start, nbytes) within the {} bytes of the buffer, not {:?}",
-                memory.len,
-                (start, nbytes)
-            )));
-        }
-        if vectors.len() == IOV_MAX {
-            return Err(PyValueError::new_err(format!("more than {IOV_MAX} parts")));
-        }
-        // The kernel finds no memory for nothing, and would fail (measured).
-        if nbytes == 0 {
-            continue;
-        }
-        let start = (memory.addr + start as u64) as *mut c_void;
-        vectors.push(iovec { iov_base: start, iov_len: nbytes as usize });
-    }
-    Ok(vectors)
 }
 
 #[cold]

@@ -10,8 +10,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::args::Args;
+use crate::py::direct::{self, Part};
 use crate::py::results::Results;
 use crate::py::sqe;
+use crate::py::submit::another_ring;
 use crate::ring::bufring::Use;
 use crate::ring::slots::Zeroed;
 use crate::ring::sq::SecondHalf;
@@ -32,9 +34,19 @@ pub(crate) struct Keep {
     /// The ring that the request's target or registered buffer belongs to, 0 for any; with [`BIG`] and
     /// [`WIDE`].
     pub(crate) ring_id: u32,
+    /// What the builder could not settle by itself: IOSQE_FIXED_FILE when the request is on a direct
+    /// descriptor, and [`CHOOSES`].
+    pub(crate) special: u8,
+    /// Each of its completions brings something, not only the last.
+    pub(crate) per_shot: bool,
     /// `hold` is an `Sqe` that was pushed.
     pub(crate) pushed: bool,
+    /// `hold` is a direct descriptor, which counts its uses.
+    direct: bool,
 }
+
+/// In [`Keep::special`]: the kernel chooses a slot of the ring's file table for what is made.
+pub(crate) const CHOOSES: u8 = 1 << 7;
 
 /// What only some operations need.
 #[derive(Default)]
@@ -49,6 +61,8 @@ struct More {
     half: Option<Box<SecondHalf>>,
     /// The pool that the kernel chooses buffers from.
     pool: Option<Use>,
+    /// What it has to do with direct descriptors, beside the file it is on.
+    parts: Vec<Part>,
 }
 
 /// In [`Keep::ring_id`] beside the ring: the request has an entry of 128 bytes. Together with the
@@ -93,7 +107,10 @@ impl Default for Keep {
             view: MaybeUninit::zeroed(),
             has_view: false,
             ring_id: 0,
+            special: 0,
+            per_shot: false,
             pushed: false,
+            direct: false,
         }
     }
 }
@@ -211,22 +228,52 @@ impl Keep {
         self.more.as_mut().and_then(|more| more.pool.as_mut())
     }
 
-    /// What the kernel wrote into memory of ours. Only once the request has ended (I2).
+    /// What the kernel wrote into memory of ours, and what else it brought. Only once the request
+    /// has ended (I2), or for one whose completions each bring something.
     #[inline(always)]
     pub(crate) fn results(&mut self, py: Python<'_>, res: i32) -> Option<Box<Results>> {
-        match &mut self.more {
-            Some(more) => {
-                if let Some(pool) = &mut more.pool {
-                    pool.ended(res);
-                }
-                if self.pushed {
-                    return sqe::results_of(py, self, res);
-                }
-                Results::of(&more.args, res)
-            }
-            None if self.pushed => sqe::results_of(py, self, res),
-            None => None,
+        if let Some(pool) = self.pool_mut() {
+            pool.ended(res);
         }
+        if self.pushed {
+            return sqe::results_of(py, self, res);
+        }
+        self.more.as_ref().and_then(|more| match more.parts.is_empty() {
+            true => Results::of(&more.args, res),
+            false => direct::results(py, more.parts.iter(), Some(&more.args), res)
+                .or_else(|| Results::of(&more.args, res)),
+        })
+    }
+
+    /// What it has to do with direct descriptors, beside the file it is on.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.more.iter().flat_map(|more| more.parts.iter())
+    }
+
+    /// One more such thing.
+    pub(crate) fn add_part(&mut self, part: Part) {
+        self.more().parts.push(part);
+    }
+
+    /// It can be used on ring `ring_id` only.
+    pub(crate) fn bind(&mut self, ring_id: u32) -> PyResult<()> {
+        let bound = self.ring_id & !(BIG | WIDE);
+        if bound != 0 && bound != ring_id {
+            return Err(another_ring());
+        }
+        self.ring_id |= ring_id;
+        Ok(())
+    }
+
+    /// Hold the direct descriptor that the request is on, whose use was counted.
+    pub(crate) fn hold_direct(&mut self, file: &Bound<'_, PyAny>) {
+        self.hold_object(file);
+        self.direct = true;
+    }
+
+    /// Is an object held?
+    pub(crate) fn holds(&self) -> bool {
+        !self.hold.is_null()
     }
 
     /// Hold `object` as long as the request is in flight.
@@ -292,6 +339,7 @@ impl Keep {
             unsafe { ffi::PyBuffer_Release(self.view.as_mut_ptr()) };
         }
         self.ring_id = 0;
+        (self.special, self.per_shot) = (0, false);
         if self.has_rest() {
             self.release_rest(py);
         }
@@ -320,6 +368,11 @@ impl Keep {
         }
         if std::mem::take(&mut self.pushed) {
             sqe::push_ended(self.held(py));
+        }
+        if std::mem::take(&mut self.direct) {
+            if let Some(file) = self.held(py) {
+                direct::used_no_more(&file);
+            }
         }
         let hold = std::mem::replace(&mut self.hold, std::ptr::null_mut());
         let token = self.take_token();

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -247,19 +247,22 @@ impl PyBufferPool {
     /// Unregister the buffers. Those still taken remain ordinary memory.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let ring = self.ring.get();
-        let mut state = ring.hold(py)?;
-        if !self.memory.registered.load(Ordering::Acquire) || state.core.is_closed() {
+        let closed = ring.hold(py)?.core.is_closed();
+        // Nothing new on it from here on; and one thread only goes on.
+        if closed || !self.memory.registered.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let null = core::ptr::null_mut();
-        // SAFETY: takes no argument. Requests in flight go on with the memory they hold (I2).
-        let done = unsafe { state.core.register(IORING_UNREGISTER_BUFFERS, null, 0) };
-        if done.is_ok() {
-            state.core.has_buffers = false;
-            self.memory.registered.store(false, Ordering::Release);
+        let done = ring.register_away(py, |registrar| {
+            // SAFETY: takes no argument. Requests in flight go on with the memory they hold (I2).
+            unsafe { registrar.call(IORING_UNREGISTER_BUFFERS, core::ptr::null_mut(), 0) }
+        });
+        match done {
+            Ok(_) => ring.give_buffer_table_back(py),
+            Err(error) => {
+                self.memory.registered.store(true, Ordering::Release);
+                Err(error)
+            }
         }
-        drop(state);
-        done.map(drop).map_err(|error| ring.error(py, &error))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -325,48 +328,43 @@ fn register(py: Python<'_>, ring: &PyRing, memory: &PoolMemory, count: u32) -> P
             iov_len: memory.size,
         })
         .collect();
-    ring.check_open(py)?;
-    let mut state = ring.hold(py)?;
-    if state.core.has_buffers {
-        return Err(PyValueError::new_err("the ring has a pool already: close that one first"));
+    ring.take_buffer_table(py)?;
+    let vectors = Vectors(vectors);
+    // Pinning much memory takes long: others have the interpreter meanwhile (I6).
+    let done = ring.register_away(py, |registrar| {
+        let arg = { &vectors }.0.as_ptr().cast_mut().cast();
+        // SAFETY: `count` vectors, read during the call; the memory outlives every use (I2).
+        unsafe { registrar.call(IORING_REGISTER_BUFFERS, arg, count) }
+    });
+    match done {
+        Ok(_) => memory.registered.store(true, Ordering::Release),
+        Err(error) => {
+            ring.give_buffer_table_back(py)?;
+            return Err(error);
+        }
     }
-    let arg = vectors.as_ptr().cast_mut().cast();
-    // SAFETY: `count` vectors, read during the call; the memory outlives every use (I2).
-    let done = unsafe { state.core.register(IORING_REGISTER_BUFFERS, arg, count) };
-    if done.is_ok() {
-        state.core.has_buffers = true;
-        memory.registered.store(true, Ordering::Release);
-    }
-    drop(state);
-    done.map(drop).map_err(|error| ring.error(py, &error))
+    Ok(())
 }
 
-/// The part of a registered buffer that a fixed operation uses, held by the request.
-pub(crate) fn fixed_memory(
-    keep: &mut Keep,
-    object: &Bound<'_, PyAny>,
-    start: i64,
-) -> PyResult<(Memory, u16)> {
-    let Ok(bound) = object.cast::<PyFixedBuffer>() else {
-        return Err(PyTypeError::new_err(format!(
-            "a fixed operation needs a FixedBuffer, taken from ring.buffer_pool(), not '{}'",
-            object.get_type().name()?
-        )));
-    };
-    let buffer = bound.get();
+/// Addresses within a pool's memory.
+struct Vectors(Vec<iovec>);
+
+// SAFETY: plain addresses of memory that the caller holds (I2).
+unsafe impl Send for Vectors {}
+// SAFETY: as above.
+unsafe impl Sync for Vectors {}
+
+/// All of a pool's buffer, held by the request.
+pub(crate) fn whole(keep: &mut Keep, object: &Bound<'_, PyFixedBuffer>) -> PyResult<(Memory, u16)> {
+    let buffer = object.get();
     buffer.check()?;
     if !buffer.memory.registered.load(Ordering::Acquire) {
         return Err(PyValueError::new_err("the pool of this buffer is closed"));
     }
-    let size = buffer.memory.size;
-    if start < 0 || start as u64 > size as u64 {
-        return Err(PyValueError::new_err(format!("start must be 0 to {size}, not {start}")));
-    }
+    keep.bind(buffer.memory.ring_id)?;
     buffer.users.fetch_add(1, Ordering::AcqRel);
-    keep.hold_fixed(object);
-    keep.ring_id = buffer.memory.ring_id;
-    let addr = buffer.address() as u64 + start as u64;
-    Ok((Memory { addr, len: size - start as usize }, buffer.index))
+    keep.hold_fixed(object.as_any());
+    Ok((Memory { addr: buffer.address() as u64, len: buffer.memory.size }, buffer.index))
 }
 
 /// A request that used a registered buffer has ended.

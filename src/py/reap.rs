@@ -123,11 +123,13 @@ impl PyRing {
     /// to see loses its token.
     #[inline(always)]
     fn let_go(&self, py: Python<'_>, item: &mut Item) {
+        // SAFETY: the request has ended, or goes on, and its taker, we, alone handles that (I2).
+        let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
         if item.event.terminal {
-            // SAFETY: the request has ended, and its taker, we, alone handles that (I2).
-            let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
             item.extra = Results::joined(item.extra.take(), keep.results(py, item.event.res));
             keep.release(py);
+        } else if keep.per_shot {
+            item.extra = Results::joined(item.extra.take(), keep.results(py, item.event.res));
         }
         if item.event.skip {
             let token = std::mem::replace(&mut item.token, null_mut());
@@ -258,7 +260,8 @@ fn take_plain(state: &mut State) -> Option<Item> {
         let item = take_one(state)?;
         let Event { index, terminal, skip, big, .. } = item.event;
         // SAFETY: as in `take_one`; of a request that goes on nothing is let go.
-        if skip | big || (terminal && !unsafe { state.keep(index) }.is_bare()) {
+        let keep = unsafe { state.keep(index) };
+        if skip | big || (if terminal { !keep.is_bare() } else { keep.per_shot }) {
             return Some(with_rest(state, item));
         }
         state.ready.push_back(Ready::new(&item.event, item.op, item.token, item.extra));

@@ -12,6 +12,7 @@ use crate::ops::uring_cmd::OptionValue;
 use crate::ops::waitid::{self, Child};
 use crate::py::address;
 use crate::py::completion::CompletionExtra;
+use crate::py::direct::Brought;
 use crate::py::kernel::AnyKernel;
 use crate::py::picked::Picked;
 use crate::py::statx::PyStatxResult;
@@ -44,6 +45,8 @@ pub(crate) enum Results {
     Big(BigCqe, Option<Box<Results>>),
     /// Buffers of a pool.
     Picked(Picked),
+    /// Direct descriptors, and the peer of an accepted one. They close themselves when dropped.
+    Direct { files: Brought, peer: Option<SockAddr> },
 }
 
 /// A pipe that nobody has asked for is closed with its completion (I10).
@@ -95,11 +98,7 @@ impl Results {
     /// requests (I2).
     pub(crate) fn of(args: &Args, res: i32) -> Option<Box<Self>> {
         let results = match args {
-            Args::Accept(accept) => {
-                let mut peer = accept.peer;
-                peer.set_len(peer.len());
-                Results::Peer(peer)
-            }
+            Args::Accept(accept) => Results::Peer(accept.peer_written()),
             Args::Msg(msg) if msg.receives() => Results::Message(Message {
                 sender: msg.sender(),
                 ancillary: msg.ancillary(),
@@ -136,6 +135,15 @@ impl Results {
         match came {
             None => brought,
             Some(came) => Some(came.with(brought)),
+        }
+    }
+
+    /// Is `res` a slot, or something else that is no descriptor of the process?
+    pub(crate) fn res_is_no_fd(&self) -> bool {
+        match self {
+            Results::Direct { .. } => true,
+            Results::Big(_, Some(inner)) => inner.res_is_no_fd(),
+            _ => false,
         }
     }
 
@@ -211,6 +219,7 @@ impl CompletionExtra for Results {
             Results::SocketName(address) => address::to_python(py, address),
             Results::Big(_, Some(inner)) => inner.value(py),
             Results::Big(_, None) => Ok(py.None()),
+            Results::Direct { files, .. } => files.value(py),
         }
     }
 
@@ -219,6 +228,7 @@ impl CompletionExtra for Results {
             (Results::Peer(address), _) => address::to_python(py, address),
             (_, Some(message)) => address::to_python(py, &message.sender),
             (Results::Big(_, Some(inner)), _) => inner.address(py),
+            (Results::Direct { peer: Some(peer), .. }, _) => address::to_python(py, peer),
             _ => Ok(py.None()),
         }
     }

@@ -13,6 +13,7 @@ use crate::py::convert::patience;
 use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::Retired;
 use crate::py::register::restrict;
+use crate::py::resources::Resources;
 use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
@@ -83,6 +84,7 @@ pub(crate) struct PyRing {
     /// Entries of the two queues, which `resize` changes; those of `params` are as at first.
     sizes: [AtomicU32; 2],
     ops: OnceLock<probe::OpSet>,
+    pub(crate) resources: Resources,
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -242,6 +244,7 @@ impl PyRing {
             retired: Retired::default(),
             restrictions,
             ops: OnceLock::new(),
+            resources: Resources::default(),
         })
     }
 

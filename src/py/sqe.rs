@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -13,7 +13,8 @@ use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
 use crate::py::bufring;
-use crate::py::keep::{Keep, BIG, WIDE};
+use crate::py::direct::{self, Part};
+use crate::py::keep::{Keep, BIG, CHOOSES, WIDE};
 use crate::py::register::personality::Parts;
 use crate::py::request::RequestKey;
 use crate::py::results::Results;
@@ -45,6 +46,9 @@ pub(crate) struct PySqe {
     written: bool,
     /// `keep` is empty, so that requests in flight need nothing of this.
     bare: bool,
+    /// The kernel chooses a slot of the ring it is pushed to.
+    chooses: bool,
+    per_shot: bool,
     /// Requests in flight that the kernel writes into `keep` for: at most one may be.
     writing: AtomicU32,
     /// What `Ring.rearm` staged of it last: it may be under way still.
@@ -88,7 +92,10 @@ impl PySqe {
             }
         };
         let half = keep.second_half().copied().unwrap_or_default();
-        if let Some(Err(error)) = keep.pool().map(|pool| bufring::fits(pool, common.flags)) {
+        let fits = direct::fitting(keep, &mut entry)
+            .and_then(|()| once_only(keep))
+            .and_then(|()| keep.pool().map_or(Ok(()), |pool| bufring::fits(pool, common.flags)));
+        if let Err(error) = fits {
             keep.release(py);
             return Err(error);
         }
@@ -109,6 +116,8 @@ impl PySqe {
             ring_id: keep.ring_id,
             bare: keep.is_bare(),
             wide: keep.second_half().is_some(),
+            chooses: keep.special & CHOOSES != 0,
+            per_shot: keep.per_shot,
             written: keep.args().is_some_and(Args::written_by_kernel),
             keep: cell,
             entry: Box::new(WholeEntry { sqe: entry, half }),
@@ -215,7 +224,7 @@ impl PyRing {
         }
         if prepared.written {
             prepared.claim()?;
-        } else if prepared.ring_id == 0 {
+        } else if prepared.ring_id == 0 && !prepared.chooses && !prepared.per_shot {
             let token = || prepared.user_data.clone_ref(py).into_ptr();
             let staged = self.stage_at_once(py, prepared.entry.sqe, |keep| {
                 keep.set_token(token());
@@ -241,6 +250,12 @@ impl PyRing {
         let keep = unsafe { self.cell.assume_held().keep(index) };
         keep.hold_object(sqe.as_any());
         keep.pushed = true;
+        keep.per_shot = prepared.per_shot;
+        if prepared.chooses {
+            if let Err(error) = self.have_chosen(keep) {
+                return Err(self.unreserve(py, index, error));
+            }
+        }
         keep.set_token(prepared.user_data.clone_ref(py).into_ptr());
         if prepared.wide {
             return self.stage_wide(py, index, key, prepared.entry.sqe, &prepared.entry.half);
@@ -266,8 +281,21 @@ pub(crate) fn results_of(py: Python<'_>, keep: &Keep, res: i32) -> Option<Box<Re
     }
     let held = keep.held(py)?;
     let sqe = held.cast::<PySqe>().ok()?;
-    // SAFETY: the push has ended and is not yet over, so nobody changes it (I2).
-    unsafe { (*sqe.get().keep.get()).args() }.and_then(|args| Results::of(args, res))
+    // SAFETY: the push has ended and is not yet over, or goes on, so nobody changes it (I2).
+    let prepared = unsafe { &*sqe.get().keep.get() };
+    let parts = prepared.parts().chain(keep.parts());
+    direct::results(py, parts, prepared.args(), res)
+        .or_else(|| prepared.args().and_then(|args| Results::of(args, res)))
+}
+
+/// What closes a file or changes slots must not be pushed a second time, when others are there.
+fn once_only(keep: &Keep) -> PyResult<()> {
+    if keep.parts().all(Part::repeats) {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(
+        "an Sqe could be pushed again, when the slot has another file: use the ring's prep_ method",
+    ))
 }
 
 /// A push is over, or never was: the `Sqe` may be pushed again.

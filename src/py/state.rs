@@ -63,10 +63,12 @@ impl Ready {
 
     /// Nobody will look at it: let go of the token and of what the result brought (I10).
     pub(crate) fn discard(self, _py: Python<'_>, kernel: &AnyKernel) {
+        let mut own_fd = true;
         if let Some(results) = &self.extra {
             results.abandon(kernel);
+            own_fd = !results.res_is_no_fd();
         }
-        if self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.returns_fd()) {
+        if own_fd && self.res >= 0 && opcode::info(self.op).is_some_and(|info| info.returns_fd()) {
             // SAFETY: a descriptor that this request opened and that nobody was told of (I10).
             unsafe { kernel.close(self.res) };
         }

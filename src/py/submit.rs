@@ -4,10 +4,13 @@
 //! costs 28 ns alone, but up to 5 ms to get back beside one busy thread. So an enter first submits
 //! without waiting, and only a second one, if completions are still lacking, waits detached.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::py::keep::{Keep, BIG, WIDE};
+use crate::py::direct;
+use crate::py::keep::{Keep, BIG, CHOOSES, WIDE};
 use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::{Credentials, Parts};
 use crate::py::ring::PyRing;
@@ -117,6 +120,11 @@ impl PyRing {
         }
         if keep.ring_id != 0 {
             if let Err(error) = self.belongs(keep, common.flags) {
+                return Err(self.unreserve(py, index, error));
+            }
+        }
+        if keep.special != 0 {
+            if let Err(error) = self.settle(keep, &mut sqe) {
                 return Err(self.unreserve(py, index, error));
             }
         }
@@ -246,6 +254,16 @@ impl PyRing {
             Some(pool) => bufring::arm(pool, flags),
             None => Ok(()),
         }
+    }
+
+    /// What the builder could not settle without the ring.
+    #[cold]
+    fn settle(&self, keep: &mut Keep, sqe: &mut io_uring_sqe) -> PyResult<()> {
+        direct::fitting(keep, sqe)?;
+        if keep.special & CHOOSES != 0 {
+            self.have_chosen(keep)?;
+        }
+        Ok(())
     }
 
     /// Stage a filled slot, making room first where that is the ring's way.
@@ -421,6 +439,9 @@ impl PyRing {
         timeout_ns: Option<u64>,
         min_wait_ns: Option<u64>,
     ) -> PyResult<u32> {
+        if self.resources.chores.load(Ordering::Relaxed) {
+            self.do_chores();
+        }
         let deadline = timeout_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
         let one_will_do = min_wait_ns.map(|ns| self.kernel.now_ns().saturating_add(ns));
         let mut taken = 0;
@@ -620,7 +641,8 @@ impl PyRing {
 #[cold]
 pub(crate) fn another_ring() -> PyErr {
     pyo3::exceptions::PyValueError::new_err(
-        "the request to act on, the registered buffer or the personality belongs to another ring",
+        "the request to act on, the direct descriptor, the registered buffer or the personality \
+         belongs to another ring",
     )
 }
 

@@ -10,6 +10,7 @@ pub mod bufring;
 mod chain;
 pub mod cq;
 pub mod error;
+pub mod files;
 pub mod fork;
 pub mod kernel;
 pub mod mapping;

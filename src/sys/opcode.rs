@@ -136,6 +136,50 @@ impl OpInfo {
     }
 }
 
+/// Whether an operation is on a file that may be a direct descriptor (`IOSQE_FIXED_FILE`). With the
+/// others the kernel refuses the flag, or, worse, takes the slot's number for a descriptor's. (SPLICE
+/// and TEE have two files: it is about the one written to, the other has a flag of its own.)
+pub const fn takes_fixed_file(op: u8) -> bool {
+    use crate::sys::consts::*;
+    matches!(
+        op,
+        IORING_OP_READV
+            | IORING_OP_WRITEV
+            | IORING_OP_FSYNC
+            | IORING_OP_READ_FIXED
+            | IORING_OP_WRITE_FIXED
+            | IORING_OP_POLL_ADD
+            | IORING_OP_SYNC_FILE_RANGE
+            | IORING_OP_SENDMSG
+            | IORING_OP_RECVMSG
+            | IORING_OP_ACCEPT
+            | IORING_OP_SPLICE
+            | IORING_OP_TEE
+            | IORING_OP_CONNECT
+            | IORING_OP_FALLOCATE
+            | IORING_OP_READ
+            | IORING_OP_WRITE
+            | IORING_OP_FADVISE
+            | IORING_OP_SEND
+            | IORING_OP_RECV
+            | IORING_OP_SHUTDOWN
+            | IORING_OP_FSETXATTR
+            | IORING_OP_FGETXATTR
+            | IORING_OP_URING_CMD
+            | IORING_OP_SEND_ZC
+            | IORING_OP_SENDMSG_ZC
+            | IORING_OP_READ_MULTISHOT
+            | IORING_OP_FIXED_FD_INSTALL
+            | IORING_OP_FTRUNCATE
+            | IORING_OP_BIND
+            | IORING_OP_LISTEN
+            | IORING_OP_RECV_ZC
+            | IORING_OP_EPOLL_WAIT
+            | IORING_OP_READV_FIXED
+            | IORING_OP_WRITEV_FIXED
+    )
+}
+
 /// What is known of the operation with this number.
 #[inline]
 pub fn info(op: u8) -> Option<&'static OpInfo> {

@@ -27,10 +27,13 @@ STANDING = (
     "clock",
     "registered_ring_fd",
     "iowait",
+    "files",
 )
 
 
-def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict[str, Call]:
+def _preps(
+    other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, direct: uring_rs.DirectFile, null: int
+) -> dict[str, Call]:
     """One call of each builder with arguments that an open ring would take."""
     buf = bytearray(8)
     memory = mmap.mmap(-1, mmap.PAGESIZE)
@@ -47,6 +50,8 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_writev": lambda r: r.prep_writev(null, [b"data"]),
         "prep_read_fixed": lambda r: r.prep_read_fixed(null, fixed),
         "prep_write_fixed": lambda r: r.prep_write_fixed(null, fixed),
+        "prep_readv_fixed": lambda r: r.prep_readv_fixed(null, fixed, [(0, 8)]),
+        "prep_writev_fixed": lambda r: r.prep_writev_fixed(null, fixed, [(0, 8)]),
         "prep_fsync": lambda r: r.prep_fsync(null),
         "prep_fdatasync": lambda r: r.prep_fdatasync(null),
         "prep_sync_file_range": lambda r: r.prep_sync_file_range(null),
@@ -73,9 +78,10 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
         "prep_madvise": lambda r: r.prep_madvise(memory, 0),
         "prep_splice": lambda r: r.prep_splice(null, null, 1),
         "prep_tee": lambda r: r.prep_tee(null, null, 1),
-        "prep_readv_fixed": lambda r: r.prep_readv_fixed(null, fixed, [(0, 1)]),
-        "prep_writev_fixed": lambda r: r.prep_writev_fixed(null, fixed, [(0, 1)]),
         "prep_close": lambda r: r.prep_close(1_000_000),
+        "prep_fixed_fd_install": lambda r: r.prep_fixed_fd_install(direct),
+        "prep_files_update": lambda r: r.prep_files_update([null]),
+        "prep_msg_ring_fd": lambda r: r.prep_msg_ring_fd(other, direct),
         "prep_accept": lambda r: r.prep_accept(null),
         "prep_connect": lambda r: r.prep_connect(null, home),
         "prep_send": lambda r: r.prep_send(null, b"data"),
@@ -133,7 +139,7 @@ def _preps(other: uring_rs.Ring, fixed: uring_rs.FixedBuffer, null: int) -> dict
     }
 
 
-def _others(request: uring_rs.Request) -> dict[str, Call]:
+def _others(other: uring_rs.Ring, request: uring_rs.Request) -> dict[str, Call]:
     """Everything that works only on an open ring, builders excepted."""
     sqe = uring_rs.Sqe.nop()
     return {
@@ -160,6 +166,14 @@ def _others(request: uring_rs.Request) -> dict[str, Call]:
         "completions": lambda r: r.completions(min=1, timeout=0.01),
         "flush_overflow": lambda r: r.flush_overflow(),
         "buffer_pool": lambda r: r.buffer_pool(1, 4096),
+        "register_files": lambda r: r.register_files(1),
+        "register_files_update": lambda r: r.register_files_update(0, [0]),
+        "register_file_alloc_range": lambda r: r.register_file_alloc_range(0, 1),
+        "unregister_files": lambda r: r.unregister_files(),
+        "register_buffers": lambda r: r.register_buffers(1),
+        "register_buffers_update": lambda r: r.register_buffers_update(0, [None]),
+        "unregister_buffers": lambda r: r.unregister_buffers(),
+        "clone_buffers": lambda r: r.clone_buffers(other),
         "register_eventfd": lambda r: r.register_eventfd(0),
         "unregister_eventfd": lambda r: r.unregister_eventfd(),
         "register_personality": lambda r: r.register_personality(),
@@ -201,9 +215,11 @@ def _reading(request: uring_rs.Request) -> dict[str, Call]:
 class Calls:
     """The calls by kind: `opening` need an open ring, `reading` work on closed ones too."""
 
-    def __init__(self, preps: dict[str, Call], request: uring_rs.Request) -> None:
+    def __init__(
+        self, preps: dict[str, Call], other: uring_rs.Ring, request: uring_rs.Request
+    ) -> None:
         self.preps = preps
-        self.opening = {**preps, **_others(request)}
+        self.opening = {**preps, **_others(other, request)}
         self.reading = _reading(request)
         self.all = {**self.opening, **self.reading}
 
@@ -228,7 +244,9 @@ def all_calls() -> Iterator[Calls]:
     null = os.open("/dev/null", os.O_RDWR)
     try:
         with uring_rs.Ring(8) as other, other.buffer_pool(1, 4096) as pool, pool.take() as fixed:
-            yield Calls(_preps(other, fixed, null), other.prep_nop())
+            direct = other.register_files([null])[0]
+            assert direct is not None
+            yield Calls(_preps(other, fixed, direct, null), other, other.prep_nop())
             other.discard()
     finally:
         os.close(null)

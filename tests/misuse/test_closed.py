@@ -46,6 +46,7 @@ def test_each_call_on_a_closed_ring(shared: bool) -> None:
         "clock": "monotonic",
         "registered_ring_fd": None,
         "iowait": True,
+        "files": None,
     }
     assert all(hasattr(ring, name) for name in FACTS)
     assert "closed" in repr(ring)

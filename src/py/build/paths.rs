@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 
 use crate::ops::path::{self, Place};
-use crate::py::convert;
 use crate::py::keep::Keep;
+use crate::py::{convert, direct};
 use crate::sys::abi::{io_uring_sqe, open_how};
 use crate::sys::consts::*;
 use crate::sys::os::{O_CLOEXEC, O_CREAT, O_TMPFILE};
@@ -27,6 +27,7 @@ pub(crate) fn openat2(
     mode: Option<u32>,
     resolve: u64,
     dir_fd: DirFd<'_, '_>,
+    direct: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<io_uring_sqe> {
     const KNOWN: u64 = RESOLVE_NO_XDEV
         | RESOLVE_NO_MAGICLINKS
@@ -40,10 +41,12 @@ pub(crate) fn openat2(
     // The kernel refuses a mode where nothing is created.
     let default = if creates(O_CREAT) || creates(O_TMPFILE) { ANY_MODE } else { 0 };
     let mode = u64::from(mode.unwrap_or(default));
-    let how = open_how { flags: flags | O_CLOEXEC as u64, mode, resolve };
-    let (sqe, args) = path::openat2(at.dir_fd, at.path, how);
+    let file_index = direct::target(keep, direct)?;
+    let cloexec = O_CLOEXEC as u64;
+    let flags = if file_index == 0 { flags | cloexec } else { flags & !cloexec };
+    let (sqe, args) = path::openat2(at.dir_fd, at.path, open_how { flags, mode, resolve });
     keep.keep_args(args);
-    Ok(sqe)
+    Ok(io_uring_sqe { file_index, ..sqe })
 }
 
 pub(crate) fn renameat(

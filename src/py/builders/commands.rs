@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ops::uring_cmd as command;
+use crate::py::fixed;
 use crate::py::keep::{Access, Keep, BIG};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
@@ -127,7 +128,7 @@ builders! {
     ///         128 bytes (SetupFlags.SQE128), which more than 16 need.
     ///     addr, nbytes, optlen: the entry's fields of these names (nbytes is `len`).
     ///     cmd_flags: UringCmdFlags; FIXED comes with `fixed`.
-    ///     fixed: a FixedBuffer of this ring's pool for the command to use.
+    ///     fixed: a RegisteredBuffer, or a FixedBuffer of this ring's pool for the command to use.
     ///     locks: an iterable of at most 1024 bytes-like objects that the command's addresses lead
     ///         to: they are locked.
     ///
@@ -236,7 +237,7 @@ fn uring_cmd(
         more.extend_from_slice(rest);
     }
     if let Some(buffer) = fixed {
-        let (_, index) = pool::fixed_memory(keep, buffer, 0)?;
+        let (_, index) = fixed::memory(keep, buffer, 0, Access::Source)?;
         with.index = index;
         with.flags |= IORING_URING_CMD_FIXED;
     }

@@ -81,7 +81,7 @@ builders! {
     /// Read from a file into a registered buffer.
     ///
     /// Args:
-    ///     buf: a FixedBuffer of this ring's pool.
+    ///     buf: a RegisteredBuffer, or a FixedBuffer of this ring's pool.
     ///     nbytes: read at most so many bytes (default: to the end of `buf`).
     ///     start: from this byte of `buf` on.
     ///     file, offset, rw_flags, ioprio: as for prep_read.
@@ -112,42 +112,6 @@ builders! {
         [file, buf, offset = -1, nbytes = None,] [start = 0, rw_flags = 0, ioprio = 0,]
         = |keep| build::rw_fixed(keep, Source, file, buf, offset, nbytes, start,
             rw(rw_flags, ioprio));
-
-    /// Read from a file into parts of a registered buffer, in order.
-    ///
-    /// Args:
-    ///     buf: a FixedBuffer of this ring's pool.
-    ///     parts: an iterable of at most 1024 (start, nbytes) pairs within `buf`.
-    ///     file, offset, rw_flags, ioprio: as for prep_read.
-    ///
-    /// Raises:
-    ///     TypeError: `buf` is not from a pool.
-    ///     ValueError: a part does not lie within `buf`.
-    ///
-    /// Kernel: 6.15.
-    /// Memory: the buffer cannot be given back to its pool before the completion.
-    /// Result: bytes read in all, perhaps fewer than asked for; 0 at the end of the file.
-    /// Source: io_uring_prep_readv_fixed(3).
-    fn prep_readv_fixed / readv_fixed(file: Any<'_, '_>, buf: Any<'_, '_>, parts: Any<'_, '_>,
-        offset: i64, rw_flags: u32, ioprio: u16)
-        [file, buf, parts, offset = -1,] [rw_flags = 0, ioprio = 0,]
-        = |keep| build::rwv_fixed(keep, Destination, file, buf, parts, offset,
-            rw(rw_flags, ioprio));
-
-    /// Write parts of a registered buffer to a file, in order.
-    ///
-    /// Args: as for prep_readv_fixed.
-    ///
-    /// Raises: as prep_readv_fixed.
-    ///
-    /// Kernel: 6.15.
-    /// Memory: the buffer cannot be given back to its pool before the completion.
-    /// Result: bytes written in all, perhaps fewer than asked for.
-    /// Source: io_uring_prep_writev_fixed(3).
-    fn prep_writev_fixed / writev_fixed(file: Any<'_, '_>, buf: Any<'_, '_>, parts: Any<'_, '_>,
-        offset: i64, rw_flags: u32, ioprio: u16)
-        [file, buf, parts, offset = -1,] [rw_flags = 0, ioprio = 0,]
-        = |keep| build::rwv_fixed(keep, Source, file, buf, parts, offset, rw(rw_flags, ioprio));
 
     /// Bring a file's data and metadata to the disk.
     ///

@@ -9,14 +9,18 @@ builders! {
     ///     sock: a listening socket.
     ///     accept_flags: SOCK_CLOEXEC (the default) and SOCK_NONBLOCK.
     ///     ioprio: AcceptFlags.POLL_FIRST and DONTWAIT.
+    ///     direct: make a direct descriptor: True to have the kernel choose its slot (Linux 5.19), or
+    ///         a reserved DirectFile (FileTable.reserve) for it to go into (Linux 5.15).
     ///
     /// Kernel: 5.5.
     /// Memory: none of yours; the peer is `Completion.address`.
-    /// Result: the new descriptor, yours to close.
+    /// Result: the new descriptor, yours to close. A direct one is `Completion.value`, a DirectFile,
+    ///     and the result is its slot, or 0 for a reserved one.
     /// Source: io_uring_prep_accept(3).
-    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32, ioprio: u16)
-        [sock, accept_flags = 0o2000000,] [ioprio = 0,]
-        = |keep| build::accept(keep, sock, accept_flags, ioprio);
+    fn prep_accept / accept(sock: Any<'_, '_>, accept_flags: u32, ioprio: u16,
+        direct: Option<Any<'_, '_>>)
+        [sock, accept_flags = 0o2000000,] [ioprio = 0, direct = None,]
+        = |keep| build::accept(keep, sock, accept_flags, ioprio, direct);
 
     /// Connect a socket.
     ///

@@ -4,8 +4,8 @@ use pyo3::exceptions::PyValueError;
 
 use super::*;
 use crate::ops::file::{self, NopOptions};
-use crate::py::keep::Keep;
-use crate::py::pool;
+use crate::py::keep::{Access, Keep};
+use crate::py::{direct, fixed};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
 
@@ -45,14 +45,15 @@ impl Pretence<'_, '_> {
             options.flags |= IORING_NOP_INJECT_RESULT;
         }
         if let Some(file) = self.file {
-            options.fd = convert::file(keep, file)?;
+            let (fd, is_slot) = direct::number_or_slot(keep, file)?;
+            options.fd = fd;
             options.flags |= IORING_NOP_FILE;
-            if sqe_flags & u32::from(IOSQE_FIXED_FILE) != 0 {
+            if is_slot || sqe_flags & u32::from(IOSQE_FIXED_FILE) != 0 {
                 options.flags |= IORING_NOP_FIXED_FILE;
             }
         }
         if let Some(buf) = self.buf {
-            options.buf_index = pool::fixed_memory(keep, buf, 0)?.1;
+            options.buf_index = fixed::memory(keep, buf, 0, Access::Source)?.1;
             options.flags |= IORING_NOP_FIXED_BUFFER;
         }
         if let Some((first, second)) = self.extra {
@@ -72,7 +73,7 @@ impl PyRing {
     ///     result: complete with this (Linux 6.10).
     ///     file: look this file up first; -EBADF if there is none. With SqeFlags.FIXED_FILE in the
     ///         registered files (Linux 6.13).
-    ///     buf: look this FixedBuffer up first (Linux 6.13).
+    ///     buf: look this registered buffer up first (Linux 6.13).
     ///     nop_flags: NopFlags.TW: complete by way of task work (Linux 6.16). NopFlags.CQE32: with
     ///         an entry of 32 bytes (Linux 6.18), for rings that have them.
     ///     extra: the two numbers in the other half of such an entry.

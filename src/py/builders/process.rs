@@ -3,7 +3,8 @@
 use pyo3::exceptions::PyValueError;
 
 use super::*;
-use crate::ops::{pipe, waitid};
+use crate::ops::{direct as ops_direct, pipe, waitid};
+use crate::py::direct;
 use crate::py::keep::Keep;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::os::{
@@ -38,20 +39,23 @@ builders! {
     /// Args:
     ///     pipe_flags: os.O_CLOEXEC (the default), O_NONBLOCK, O_DIRECT (packets); O_EXCL makes a
     ///         notification pipe.
+    ///     direct: make direct descriptors: True to have the kernel choose their slots, or two
+    ///         reserved DirectFiles in neighbouring slots for them to go into.
     ///
     /// `Completion.value` is (end to read from, end to write to), which are yours to close once
-    /// you have looked at it. Nobody looks: both are closed with the completion.
+    /// you have looked at it. Nobody looks: both are closed with the completion. With `direct` they
+    /// are DirectFiles.
     ///
     /// Raises:
-    ///     ValueError: other flags.
+    ///     ValueError: other flags; slots that are no neighbours.
     ///
     /// Kernel: 6.16.
     /// Memory: none of yours.
     /// Result: 0.
-    /// Source: io_uring_prep_pipe(3), pipe(2).
-    fn prep_pipe / pipe(pipe_flags: i64)
-        [pipe_flags = 0o2000000,] []
-        = |keep| make_pipe(keep, pipe_flags);
+    /// Source: io_uring_prep_pipe(3), io_uring_prep_pipe_direct(3), pipe(2).
+    fn prep_pipe / pipe(pipe_flags: i64, direct: Option<Any<'_, '_>>)
+        [pipe_flags = 0o2000000,] [direct = None,]
+        = |keep| make_pipe(keep, pipe_flags, direct);
 }
 
 /// A combination of `known` bits.
@@ -90,9 +94,12 @@ fn wait_for_child(
     Ok(sqe)
 }
 
-fn make_pipe(keep: &mut Keep, flags: i64) -> PyResult<io_uring_sqe> {
+fn make_pipe(keep: &mut Keep, flags: i64, direct: Option<Any<'_, '_>>) -> PyResult<io_uring_sqe> {
     let flags = bits("pipe_flags", flags, O_CLOEXEC | O_NONBLOCK | O_DIRECT | O_EXCL)?;
-    let (sqe, args) = pipe::pipe(flags);
+    let (sqe, args) = match direct::target_of_two(keep, direct)? {
+        0 => pipe::pipe(flags),
+        index => ops_direct::pipe(flags & !(O_CLOEXEC as u32), index),
+    };
     keep.keep_args(args);
     Ok(sqe)
 }

@@ -4,10 +4,10 @@ use super::*;
 use crate::ops::{net, send};
 use crate::py::address;
 use crate::py::build::control;
-use crate::py::keep::{Access, Keep, Memory};
+use crate::py::fixed;
+use crate::py::keep::{Access, Keep};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
-use crate::sys::os::{c_void, iovec};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 
 builders! {
@@ -54,7 +54,7 @@ builders! {
     /// Send a part of a registered buffer without copying it.
     ///
     /// Args:
-    ///     buf: a FixedBuffer of this ring's pool.
+    ///     buf: a RegisteredBuffer, or a FixedBuffer of this ring's pool.
     ///     nbytes: send only so many bytes (default: to the end of `buf`).
     ///     start: from this byte of `buf` on.
     ///     sock, msg_flags, address, ioprio: as for prep_send_zc, without SEND_VECTORIZED.
@@ -89,7 +89,7 @@ builders! {
     /// Send a message of several parts of a registered buffer, without copying them.
     ///
     /// Args:
-    ///     buf: a FixedBuffer of this ring's pool.
+    ///     buf: a RegisteredBuffer, or a FixedBuffer of this ring's pool.
     ///     parts: an iterable of 1 to 1024 (start, nbytes) within `buf`.
     ///     sock, ancdata, msg_flags, address, ioprio: as for prep_sendmsg_zc.
     ///
@@ -109,9 +109,6 @@ builders! {
 
 /// What the zero-copy sends take beside what is theirs alone.
 const ZERO_COPY: u16 = IORING_RECVSEND_POLL_FIRST | IORING_SEND_ZC_REPORT_USAGE;
-
-/// UIO_MAXIOV.
-const PARTS_MAX: usize = 1024;
 
 /// RecvSendFlags among `known`.
 ///
@@ -181,7 +178,7 @@ fn send_zc_fixed(
 ) -> PyResult<io_uring_sqe> {
     let ioprio = recv_send_flags(ioprio, ZERO_COPY)?;
     let fd = convert::file(keep, sock)?;
-    let (memory, index) = pool::fixed_memory(keep, buf, start)?;
+    let (memory, index) = fixed::memory(keep, buf, start, Access::Source)?;
     let len = convert::length(memory, nbytes)?;
     let sqe = send::zero_copy(net::send(fd, memory.addr, len, msg_flags, ioprio));
     to_address(keep, send::fixed(sqe, index), sock, address)
@@ -231,37 +228,12 @@ fn sendmsg_zc_fixed(
 ) -> PyResult<io_uring_sqe> {
     let ioprio = recv_send_flags(ioprio, ZERO_COPY)?;
     let fd = convert::file(keep, sock)?;
-    let (memory, index) = pool::fixed_memory(keep, buf, 0)?;
-    let vectors = parts_of(memory, parts)?;
+    let (vectors, index) = fixed::vectors(keep, buf, parts, Access::Source)?;
+    if vectors.is_empty() {
+        return Err(PyValueError::new_err("a message needs at least one part that is not empty"));
+    }
     let address = address.map(|address| address::to_kernel(sock, address)).transpose()?;
     let (sqe, args) = net::sendmsg(fd, vectors, address, control(ancdata)?, msg_flags, ioprio);
     keep.keep_args(args);
     Ok(send::fixed(send::zero_copy(sqe), index))
-}
-
-/// Vectors of the (start, nbytes) of `parts`, all of them within `memory`.
-fn parts_of(memory: Memory, parts: Any<'_, '_>) -> PyResult<Vec<iovec>> {
-    let mut vectors = Vec::new();
-    for part in parts.try_iter()? {
-        let (start, nbytes): (i64, i64) = part?.extract()?;
-        let within = |(start, nbytes): (usize, usize)| {
-            start.checked_add(nbytes).is_some_and(|end| end <= memory.len)
-        };
-        let part = usize::try_from(start).ok().zip(usize::try_from(nbytes).ok());
-        let Some((start, nbytes)) = part.filter(|part| within(*part)) else {
-            return Err(PyValueError::new_err(format!(
-                "({start}, {nbytes}) is no part of a buffer of {} bytes",
-                memory.len
-            )));
-        };
-        if vectors.len() == PARTS_MAX {
-            return Err(PyValueError::new_err(format!("more than {PARTS_MAX} parts")));
-        }
-        let base = (memory.addr + start as u64) as *mut c_void;
-        vectors.push(iovec { iov_base: base, iov_len: nbytes });
-    }
-    if vectors.is_empty() {
-        return Err(PyValueError::new_err("a message needs at least one part"));
-    }
-    Ok(vectors)
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ops::socket;
 use crate::py::address;
+use crate::py::direct;
 use crate::py::keep::Keep;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
@@ -15,14 +16,16 @@ builders! {
     /// Args:
     ///     family, type, proto: as for socket.socket; `type` may have SOCK_NONBLOCK. The descriptor
     ///         is never inheritable (os.set_inheritable makes it so).
+    ///     direct: as for prep_accept.
     ///
     /// Kernel: 5.19.
     /// Memory: none.
-    /// Result: the new descriptor, yours to close: socket.socket(fileno=...) takes it over.
-    /// Source: io_uring_prep_socket(3).
-    fn prep_socket / socket(family: i32, r#type: i32, proto: i32)
-        [family = 2, r#type = 1, proto = 0,] []
-        = |_keep| new_socket(family, r#type, proto);
+    /// Result: the new descriptor, yours to close: socket.socket(fileno=...) takes it over. A direct
+    ///     one is `Completion.value`, as with prep_accept.
+    /// Source: io_uring_prep_socket(3), io_uring_prep_socket_direct(3).
+    fn prep_socket / socket(family: i32, r#type: i32, proto: i32, direct: Option<Any<'_, '_>>)
+        [family = 2, r#type = 1, proto = 0,] [direct = None,]
+        = |keep| new_socket(keep, family, r#type, proto, direct);
 
     /// Give a socket its address.
     ///
@@ -69,6 +72,7 @@ builders! {
     ///     sock: a listening socket.
     ///     accept_flags: SOCK_CLOEXEC (the default) and SOCK_NONBLOCK, of the new sockets.
     ///     ioprio: AcceptFlags.POLL_FIRST and DONTWAIT.
+    ///     direct: True to make direct descriptors, in slots that the kernel chooses.
     ///
     /// While `Completion.more` is true others follow. Peers' addresses are not reported: the kernel
     /// would write them all to one place. Ask the accepted socket: socket.getpeername(). Shutting a
@@ -77,15 +81,25 @@ builders! {
     ///
     /// Kernel: 5.19.
     /// Memory: none.
-    /// Result: a new descriptor, yours to close.
+    /// Result: a new descriptor, yours to close. A direct one is `Completion.value`, a DirectFile,
+    ///     and the result is its slot.
     /// Source: io_uring_prep_multishot_accept(3).
-    fn prep_multishot_accept / multishot_accept(sock: Any<'_, '_>, accept_flags: u32, ioprio: u16)
-        [sock, accept_flags = 0o2000000,] [ioprio = 0,]
-        = |keep| multishot_accept(keep, sock, accept_flags, ioprio);
+    fn prep_multishot_accept / multishot_accept(sock: Any<'_, '_>, accept_flags: u32, ioprio: u16,
+        direct: Option<Any<'_, '_>>)
+        [sock, accept_flags = 0o2000000,] [ioprio = 0, direct = None,]
+        = |keep| multishot_accept(keep, sock, accept_flags, ioprio, direct);
 }
 
-fn new_socket(family: i32, kind: i32, protocol: i32) -> PyResult<io_uring_sqe> {
-    Ok(socket::socket(family, (kind | SOCK_CLOEXEC) as u32, protocol as u32))
+fn new_socket(
+    keep: &mut Keep,
+    family: i32,
+    kind: i32,
+    protocol: i32,
+    direct: Option<Any<'_, '_>>,
+) -> PyResult<io_uring_sqe> {
+    let file_index = direct::target(keep, direct)?;
+    let kind = if file_index == 0 { kind | SOCK_CLOEXEC } else { kind & !SOCK_CLOEXEC };
+    Ok(io_uring_sqe { file_index, ..socket::socket(family, kind as u32, protocol as u32) })
 }
 
 fn bind(keep: &mut Keep, sock: Any<'_, '_>, address: Any<'_, '_>) -> PyResult<io_uring_sqe> {
@@ -114,9 +128,16 @@ fn multishot_accept(
     sock: Any<'_, '_>,
     flags: u32,
     ioprio: u16,
+    direct: Option<Any<'_, '_>>,
 ) -> PyResult<io_uring_sqe> {
     let ioprio = accept_ioprio(ioprio & !IORING_ACCEPT_MULTISHOT)?;
-    Ok(socket::multishot_accept(convert::file(keep, sock)?, flags, ioprio))
+    let fd = convert::file(keep, sock)?;
+    let (file_index, flags) = build::accept_target(keep, direct, flags)?;
+    if !matches!(file_index, 0 | IORING_FILE_INDEX_ALLOC) {
+        return Err(PyValueError::new_err("many connections do not fit into one slot"));
+    }
+    keep.per_shot = file_index != 0;
+    Ok(io_uring_sqe { file_index, ..socket::multishot_accept(fd, flags, ioprio) })
 }
 
 /// AcceptFlags that an accept of one connection can have.

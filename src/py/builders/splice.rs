@@ -12,7 +12,7 @@ builders! {
     ///     offset_src, offset_dst: where in the files; -1 is a file's own position, and what a
     ///         pipe needs.
     ///     splice_flags: SpliceFlags. SqeFlags.FIXED_FILE is about `dst`, SpliceFlags.FD_IN_FIXED
-    ///         about `src`.
+    ///         about `src`; for a DirectFile they are set.
     ///
     /// Raises:
     ///     ValueError: `splice_flags` has bits that are none of SpliceFlags.

@@ -19,7 +19,7 @@ fn recv_zc(
     let Ok(queue) = queue.cast::<PyZcrxQueue>() else {
         return Ok(zcrx::recv_zc(fd, queue.extract()?, len));
     };
-    keep.ring_id = queue.get().ring_id();
+    keep.bind(queue.get().ring_id())?;
     Ok(zcrx::recv_zc(fd, queue.get().id(), len))
 }
 

@@ -189,10 +189,12 @@ class Sqe:
         nop_flags: int = 0,
         extra: tuple[int, int] | None = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
-    def nop128(*, user_data: object = None, flags: int = 0, personality: int = 0) -> Sqe: ...
+    def nop128(
+        *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
+    ) -> Sqe: ...
     @staticmethod
     def read(
         file: _File,
@@ -205,7 +207,7 @@ class Sqe:
         pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def write(
@@ -218,7 +220,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def readv(
@@ -230,7 +232,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def writev(
@@ -242,7 +244,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def read_fixed(
@@ -256,7 +258,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def write_fixed(
@@ -270,7 +272,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def readv_fixed(
@@ -283,7 +285,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def writev_fixed(
@@ -296,7 +298,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def fsync(
@@ -307,11 +309,11 @@ class Sqe:
         nbytes: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def fdatasync(
-        file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        file: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def sync_file_range(
@@ -322,7 +324,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def fallocate(
@@ -333,7 +335,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def ftruncate(
@@ -342,7 +344,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def fadvise(
@@ -353,7 +355,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def madvise(
@@ -364,7 +366,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def splice(
@@ -377,7 +379,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def tee(
@@ -388,7 +390,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def openat(
@@ -400,7 +402,7 @@ class Sqe:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def openat2(
@@ -413,7 +415,7 @@ class Sqe:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def renameat(
@@ -425,7 +427,7 @@ class Sqe:
         rename_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def rename(
@@ -434,7 +436,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def unlinkat(
@@ -444,7 +446,7 @@ class Sqe:
         dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def unlink(
@@ -453,7 +455,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def mkdirat(
@@ -463,7 +465,7 @@ class Sqe:
         dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def mkdir(
@@ -472,7 +474,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def symlinkat(
@@ -482,7 +484,7 @@ class Sqe:
         dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def symlink(
@@ -491,7 +493,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def linkat(
@@ -503,7 +505,7 @@ class Sqe:
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def link(
@@ -513,7 +515,7 @@ class Sqe:
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def statx(
@@ -525,7 +527,7 @@ class Sqe:
         follow_symlinks: bool = True,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def getxattr(
@@ -536,7 +538,7 @@ class Sqe:
         size: int | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def fgetxattr(
@@ -547,7 +549,7 @@ class Sqe:
         size: int | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def setxattr(
@@ -558,7 +560,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def fsetxattr(
@@ -569,11 +571,11 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def close(
-        file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        file: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def fixed_fd_install(
@@ -582,7 +584,7 @@ class Sqe:
         install_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def files_update(
@@ -591,7 +593,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def msg_ring_fd(
@@ -601,7 +603,7 @@ class Sqe:
         direct: Literal[True] | DirectFile | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def accept(
@@ -612,7 +614,7 @@ class Sqe:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def connect(
@@ -621,7 +623,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def send(
@@ -635,7 +637,7 @@ class Sqe:
         pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def recv(
@@ -650,7 +652,7 @@ class Sqe:
         bundle: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def recv_zc(
@@ -660,7 +662,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def sendmsg(
@@ -673,7 +675,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def recvmsg(
@@ -686,7 +688,7 @@ class Sqe:
         pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def recv_multishot(
@@ -700,7 +702,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def recvmsg_multishot(
@@ -713,7 +715,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def read_multishot(
@@ -722,7 +724,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def send_bundle(
@@ -734,7 +736,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def provide_buffers(
@@ -744,7 +746,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def remove_buffers(
@@ -753,7 +755,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def socket(
@@ -764,7 +766,7 @@ class Sqe:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def bind(
@@ -773,7 +775,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def listen(
@@ -782,11 +784,16 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def shutdown(
-        sock: _File, how: int, *, user_data: object = None, flags: int = 0, personality: int = 0
+        sock: _File,
+        how: int,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def multishot_accept(
@@ -797,7 +804,7 @@ class Sqe:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def sendto(
@@ -810,7 +817,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def send_zc(
@@ -823,7 +830,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def send_zc_fixed(
@@ -837,7 +844,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def sendmsg_zc(
@@ -850,7 +857,7 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def sendmsg_zc_fixed(
@@ -864,15 +871,15 @@ class Sqe:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def siocinq(
-        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def siocoutq(
-        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def getsockopt(
@@ -883,7 +890,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def setsockopt(
@@ -894,19 +901,19 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def getsockname(
-        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def getpeername(
-        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def tx_timestamp(
-        sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        sock: _File, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Sqe: ...
     @staticmethod
     def cmd_discard(
@@ -916,7 +923,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def uring_cmd(
@@ -932,7 +939,7 @@ class Sqe:
         locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def poll_add(
@@ -943,11 +950,15 @@ class Sqe:
         level: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def poll_remove(
-        request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+        request: Request,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def poll_update(
@@ -956,7 +967,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def timeout(
@@ -969,11 +980,15 @@ class Sqe:
         multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def timeout_remove(
-        request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+        request: Request,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def timeout_update(
@@ -983,7 +998,7 @@ class Sqe:
         absolute: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def link_timeout(
@@ -994,11 +1009,15 @@ class Sqe:
         etime_success: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def cancel(
-        request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+        request: Request,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def cancel_fd(
@@ -1007,7 +1026,7 @@ class Sqe:
         all: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def cancel_op(
@@ -1017,10 +1036,12 @@ class Sqe:
         all: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
-    def cancel_all(*, user_data: object = None, flags: int = 0, personality: int = 0) -> Sqe: ...
+    def cancel_all(
+        *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
+    ) -> Sqe: ...
     @staticmethod
     def futex_wait(
         buf: Buffer,
@@ -1031,7 +1052,7 @@ class Sqe:
         shared: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def futex_wake(
@@ -1043,7 +1064,7 @@ class Sqe:
         shared: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def futex_waitv(
@@ -1052,7 +1073,7 @@ class Sqe:
         shared: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def waitid(
@@ -1062,7 +1083,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def pipe(
@@ -1071,7 +1092,7 @@ class Sqe:
         direct: _DirectPair = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def msg_ring(
@@ -1082,7 +1103,7 @@ class Sqe:
         cqe_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def epoll_wait(
@@ -1091,7 +1112,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
     @staticmethod
     def epoll_ctl(
@@ -1103,7 +1124,7 @@ class Sqe:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Sqe: ...
 
 @final
@@ -1499,10 +1520,10 @@ class Ring:
         nop_flags: int = 0,
         extra: tuple[int, int] | None = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_nop128(
-        self, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Request: ...
     def prep_read(
         self,
@@ -1516,7 +1537,7 @@ class Ring:
         pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_write(
         self,
@@ -1529,7 +1550,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_readv(
         self,
@@ -1541,7 +1562,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_writev(
         self,
@@ -1553,7 +1574,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_read_fixed(
         self,
@@ -1567,7 +1588,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_write_fixed(
         self,
@@ -1581,7 +1602,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_readv_fixed(
         self,
@@ -1594,7 +1615,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_writev_fixed(
         self,
@@ -1607,7 +1628,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fsync(
         self,
@@ -1618,10 +1639,15 @@ class Ring:
         nbytes: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fdatasync(
-        self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        file: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_sync_file_range(
         self,
@@ -1632,7 +1658,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fallocate(
         self,
@@ -1643,7 +1669,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_ftruncate(
         self,
@@ -1652,7 +1678,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fadvise(
         self,
@@ -1663,7 +1689,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_madvise(
         self,
@@ -1674,7 +1700,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_splice(
         self,
@@ -1687,7 +1713,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_tee(
         self,
@@ -1698,7 +1724,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_openat(
         self,
@@ -1710,7 +1736,7 @@ class Ring:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_openat2(
         self,
@@ -1723,7 +1749,7 @@ class Ring:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_renameat(
         self,
@@ -1735,7 +1761,7 @@ class Ring:
         rename_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_rename(
         self,
@@ -1744,7 +1770,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_unlinkat(
         self,
@@ -1754,7 +1780,7 @@ class Ring:
         dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_unlink(
         self,
@@ -1763,7 +1789,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_mkdirat(
         self,
@@ -1773,7 +1799,7 @@ class Ring:
         dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_mkdir(
         self,
@@ -1782,7 +1808,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_symlinkat(
         self,
@@ -1792,7 +1818,7 @@ class Ring:
         dir_fd: _Descriptor | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_symlink(
         self,
@@ -1801,7 +1827,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_linkat(
         self,
@@ -1813,7 +1839,7 @@ class Ring:
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_link(
         self,
@@ -1823,7 +1849,7 @@ class Ring:
         link_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_statx(
         self,
@@ -1835,7 +1861,7 @@ class Ring:
         follow_symlinks: bool = True,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_getxattr(
         self,
@@ -1846,7 +1872,7 @@ class Ring:
         size: int | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fgetxattr(
         self,
@@ -1857,7 +1883,7 @@ class Ring:
         size: int | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_setxattr(
         self,
@@ -1868,7 +1894,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fsetxattr(
         self,
@@ -1879,10 +1905,15 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_close(
-        self, file: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        file: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_fixed_fd_install(
         self,
@@ -1891,7 +1922,7 @@ class Ring:
         install_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_files_update(
         self,
@@ -1900,7 +1931,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_msg_ring_fd(
         self,
@@ -1910,7 +1941,7 @@ class Ring:
         direct: Literal[True] | DirectFile | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_accept(
         self,
@@ -1921,7 +1952,7 @@ class Ring:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_connect(
         self,
@@ -1930,7 +1961,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_send(
         self,
@@ -1944,7 +1975,7 @@ class Ring:
         pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_recv(
         self,
@@ -1959,7 +1990,7 @@ class Ring:
         bundle: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_recv_zc(
         self,
@@ -1969,7 +2000,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_sendmsg(
         self,
@@ -1982,7 +2013,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_recvmsg(
         self,
@@ -1995,7 +2026,7 @@ class Ring:
         pool: _Pool | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_recv_multishot(
         self,
@@ -2009,7 +2040,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_recvmsg_multishot(
         self,
@@ -2022,7 +2053,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_read_multishot(
         self,
@@ -2031,7 +2062,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_send_bundle(
         self,
@@ -2043,7 +2074,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_provide_buffers(
         self,
@@ -2053,7 +2084,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_remove_buffers(
         self,
@@ -2062,7 +2093,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_socket(
         self,
@@ -2073,7 +2104,7 @@ class Ring:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_bind(
         self,
@@ -2082,7 +2113,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_listen(
         self,
@@ -2091,7 +2122,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_shutdown(
         self,
@@ -2100,7 +2131,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_multishot_accept(
         self,
@@ -2111,7 +2142,7 @@ class Ring:
         direct: _Direct = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_sendto(
         self,
@@ -2124,7 +2155,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_send_zc(
         self,
@@ -2137,7 +2168,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_send_zc_fixed(
         self,
@@ -2151,7 +2182,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_sendmsg_zc(
         self,
@@ -2164,7 +2195,7 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_sendmsg_zc_fixed(
         self,
@@ -2178,13 +2209,23 @@ class Ring:
         ioprio: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_siocinq(
-        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        sock: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_siocoutq(
-        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        sock: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_getsockopt(
         self,
@@ -2195,7 +2236,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_setsockopt(
         self,
@@ -2206,16 +2247,31 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_getsockname(
-        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        sock: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_getpeername(
-        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        sock: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_tx_timestamp(
-        self, sock: _File, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        sock: _File,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_cmd_discard(
         self,
@@ -2225,7 +2281,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_uring_cmd(
         self,
@@ -2241,7 +2297,7 @@ class Ring:
         locks: Iterable[Buffer] | None = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_poll_add(
         self,
@@ -2252,10 +2308,15 @@ class Ring:
         level: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_poll_remove(
-        self, request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        request: Request,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_poll_update(
         self,
@@ -2264,7 +2325,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_timeout(
         self,
@@ -2277,10 +2338,15 @@ class Ring:
         multishot: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_timeout_remove(
-        self, request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        request: Request,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_timeout_update(
         self,
@@ -2290,7 +2356,7 @@ class Ring:
         absolute: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_link_timeout(
         self,
@@ -2301,10 +2367,15 @@ class Ring:
         etime_success: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_cancel(
-        self, request: Request, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self,
+        request: Request,
+        *,
+        user_data: object = None,
+        flags: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_cancel_fd(
         self,
@@ -2313,7 +2384,7 @@ class Ring:
         all: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_cancel_op(
         self,
@@ -2323,10 +2394,10 @@ class Ring:
         all: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_cancel_all(
-        self, *, user_data: object = None, flags: int = 0, personality: int = 0
+        self, *, user_data: object = None, flags: int = 0, personality: SupportsIndex = 0
     ) -> Request: ...
     def prep_futex_wait(
         self,
@@ -2338,7 +2409,7 @@ class Ring:
         shared: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_futex_wake(
         self,
@@ -2350,7 +2421,7 @@ class Ring:
         shared: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_futex_waitv(
         self,
@@ -2359,7 +2430,7 @@ class Ring:
         shared: bool = False,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_waitid(
         self,
@@ -2369,7 +2440,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_pipe(
         self,
@@ -2378,7 +2449,7 @@ class Ring:
         direct: _DirectPair = None,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_msg_ring(
         self,
@@ -2389,7 +2460,7 @@ class Ring:
         cqe_flags: int = 0,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_epoll_wait(
         self,
@@ -2398,7 +2469,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
     def prep_epoll_ctl(
         self,
@@ -2410,7 +2481,7 @@ class Ring:
         *,
         user_data: object = None,
         flags: int = 0,
-        personality: int = 0,
+        personality: SupportsIndex = 0,
     ) -> Request: ...
 
 @final

@@ -25,6 +25,7 @@ mod setup_flags;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod slots;
+mod spare;
 pub mod sq;
 mod staging;
 pub mod teardown;

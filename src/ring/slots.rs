@@ -7,6 +7,7 @@
 use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
 use std::ptr::NonNull;
 
+use super::spare;
 use crate::sys::syscall;
 
 /// What a completion's `user_data` says about who asked for it.
@@ -120,6 +121,9 @@ impl<P: Zeroed> Slots<P> {
         }
         assert!(capacity > 0 && room <= SLOTS_MAX);
         let len = Self::layout(room).size();
+        if let Some(base) = spare::take(len, Self::layout(capacity).size()) {
+            return Self::empty(base.cast(), capacity, room);
+        }
         let Ok(base) = syscall::map_reserved(len) else { return Self::new(capacity) };
         // SAFETY: reserved just now, for more than that (I1).
         if unsafe { syscall::make_usable(base, Self::layout(capacity).size()) }.is_err() {
@@ -322,8 +326,11 @@ impl<P> Drop for Slots<P> {
         let slots = if self.room > 0 { self.room } else { self.capacity };
         let layout = Layout::array::<Slot<P>>(slots as usize).expect("as in new");
         if self.room > 0 {
-            // SAFETY: reserved in `growable` with this length, and no request is live (I2).
-            unsafe { syscall::unmap(self.base.cast(), layout.size()) };
+            let size = |slots: u32| slots as usize * size_of::<Slot<P>>();
+            let (usable, written) = (size(self.capacity), size(self.fresh));
+            // SAFETY: reserved in `growable` with this length, and no request is live (I2). Slots
+            // that were never used are still zero.
+            unsafe { spare::give_back(self.base.cast(), layout.size(), usable, written) };
             return;
         }
         // SAFETY: allocated in `new` with this layout, and no request is live (I2).

@@ -586,8 +586,11 @@ def test_cancel_op_on_it(ring: uring_rs.Ring, table: uring_rs.FileTable, pipe: P
     ring.submit()
     ring.prep_cancel_op("POLL_ADD", file=second, user_data="c")
     assert results(ring, 2) == {"b": -errno.ECANCELED, "c": 0}
-    ring.prep_cancel_op("POLL_ADD", all=True, user_data="c")
-    assert results(ring, 2) == {"a": -errno.ECANCELED, "c": 1}
+    assert ring.cancel_sync(file=first) == 1
+    assert one(ring).res == -errno.ECANCELED
+    first.close()
+    with pytest.raises(ValueError, match="stale"):
+        ring.cancel_sync(file=first)
 
 
 # --- reserved slots

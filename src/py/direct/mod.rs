@@ -5,6 +5,7 @@
 //! that its completion brings, so an unclaimed one is closed (I10); a slot is emptied only when no
 //! request uses it, so none can reach the file that comes into the slot next.
 
+mod entries;
 mod handle;
 mod request;
 mod table;
@@ -27,10 +28,11 @@ use crate::sys::abi::io_uring_rsrc_update;
 use crate::sys::consts::*;
 use crate::sys::Errno;
 
+pub(crate) use entries::{close_file, install, msg_ring_fd, update_files};
 pub(crate) use handle::PyDirectFile;
 pub(crate) use request::{
-    close_file, fitting, install, msg_ring_fd, number_or_slot, results, target, target_of_two,
-    update_files, use_file, used_no_more, Brought, Part,
+    fitting, number_or_slot, results, slot_of, target, target_of_two, use_file, used_no_more,
+    Brought, Part,
 };
 pub(crate) use table::PyFileTable;
 

@@ -10,12 +10,12 @@ use pyo3::types::{PyBool, PyTuple};
 
 use crate::ops::address::SockAddr;
 use crate::ops::args::Args;
-use crate::ops::direct;
 use crate::py::convert;
 use crate::py::direct::{refused, FileCore, PyDirectFile};
 use crate::py::keep::{Keep, CHOOSES};
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
+use crate::py::submit::another_ring;
 use crate::ring::error::RingError;
 use crate::ring::files::{Handle, Refusal, Update};
 use crate::sys::abi::io_uring_sqe;
@@ -31,7 +31,7 @@ pub(crate) struct InUse {
 }
 
 impl InUse {
-    fn of(file: &PyDirectFile) -> PyResult<Self> {
+    pub(super) fn of(file: &PyDirectFile) -> PyResult<Self> {
         file.core.enter(file.handle)?;
         Ok(InUse { core: Arc::clone(&file.core), handle: file.handle })
     }
@@ -47,7 +47,7 @@ impl Drop for InUse {
 pub(crate) struct Choosing(Arc<FileCore>);
 
 impl Choosing {
-    fn of(core: Arc<FileCore>) -> PyResult<Self> {
+    pub(super) fn of(core: Arc<FileCore>) -> PyResult<Self> {
         let begun = {
             let mut files = core.files();
             match core.is_gone() {
@@ -75,7 +75,7 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    fn of(file: &PyDirectFile) -> PyResult<Self> {
+    pub(super) fn of(file: &PyDirectFile) -> PyResult<Self> {
         let file = InUse::of(file)?;
         let begun = file.core.files().begin_close(file.handle);
         begun.map_err(|refusal| match refusal {
@@ -282,7 +282,7 @@ pub(crate) fn results<'a>(
 }
 
 #[cold]
-fn no_table() -> PyErr {
+pub(super) fn no_table() -> PyErr {
     PyValueError::new_err("the ring has no file table: register_files() makes one")
 }
 
@@ -294,7 +294,7 @@ pub(crate) fn use_file(keep: &mut Keep, object: &Bound<'_, PyDirectFile>) -> PyR
 }
 
 /// A request uses a direct descriptor in some other place than `fd`: its slot.
-fn use_beside(keep: &mut Keep, object: &Bound<'_, PyDirectFile>) -> PyResult<i32> {
+pub(super) fn use_beside(keep: &mut Keep, object: &Bound<'_, PyDirectFile>) -> PyResult<i32> {
     let file = object.get();
     keep.bind(file.core.ring_id)?;
     let slot = file.handle.slot as i32;
@@ -323,6 +323,14 @@ pub(crate) fn number_or_slot(keep: &mut Keep, object: Any<'_, '_>) -> PyResult<(
         Ok(file) => Ok((use_beside(keep, file)?, true)),
         Err(_) => Ok((convert::file(keep, object)?, false)),
     }
+}
+
+/// A direct descriptor for a call of the ring `ring_id` that is no request: its slot, and its use.
+pub(crate) fn slot_of(file: &PyDirectFile, ring_id: u32) -> PyResult<(i32, InUse)> {
+    if file.core.ring_id != ring_id {
+        return Err(another_ring());
+    }
+    Ok((file.handle.slot as i32, InUse::of(file)?))
 }
 
 /// Where a request is to put the file it makes, as `direct=` says: what belongs into the entry's
@@ -370,13 +378,13 @@ pub(crate) fn target_of_two(keep: &mut Keep, direct: Option<Any<'_, '_>>) -> PyR
 }
 
 /// The slot that a request puts a file into.
-fn into(keep: &mut Keep, slot: &Bound<'_, PyDirectFile>) -> PyResult<u32> {
+pub(super) fn into(keep: &mut Keep, slot: &Bound<'_, PyDirectFile>) -> PyResult<u32> {
     let using = InUse::of(slot.get())?;
     keep.add_part(Part::Into { _slot: using, file: slot.clone().unbind() });
     Ok(slot.get().handle.slot + 1)
 }
 
-fn reserved<'a, 'py>(direct: Any<'a, 'py>) -> PyResult<&'a Bound<'py, PyDirectFile>> {
+pub(super) fn reserved<'a, 'py>(direct: Any<'a, 'py>) -> PyResult<&'a Bound<'py, PyDirectFile>> {
     let Ok(slot) = direct.cast::<PyDirectFile>() else {
         return Err(PyTypeError::new_err(format!(
             "direct is True (the kernel chooses a slot) or a reserved DirectFile \
@@ -412,7 +420,7 @@ pub(crate) fn fitting(keep: &Keep, sqe: &mut io_uring_sqe) -> PyResult<()> {
 
 impl PyRing {
     /// The descriptor of an open ring, which may be another thread's.
-    fn fd_anywhere(&self, py: Python<'_>) -> PyResult<i32> {
+    pub(super) fn fd_anywhere(&self, py: Python<'_>) -> PyResult<i32> {
         if !self.cell.same_process() {
             return Err(self.error(py, &RingError::Forked));
         }
@@ -431,121 +439,4 @@ impl PyRing {
         keep.add_part(Part::Chooses(Choosing::of(core)?));
         Ok(())
     }
-}
-
-/// Close a direct descriptor by a request.
-pub(crate) fn close_file(
-    keep: &mut Keep,
-    file: &Bound<'_, PyDirectFile>,
-) -> PyResult<io_uring_sqe> {
-    let handle = file.get();
-    keep.bind(handle.core.ring_id)?;
-    if handle.is_reserved() {
-        use_beside(keep, file)?;
-    } else {
-        keep.add_part(Part::Closes(Closing::of(handle)?));
-    }
-    Ok(direct::close(handle.handle.slot))
-}
-
-/// The numbers of files for an update: None empties a slot, REGISTER_FILES_SKIP leaves it. With the
-/// objects, which must live as long as their numbers are used.
-pub(super) fn numbers<'py>(files: Any<'_, 'py>) -> PyResult<(Vec<i32>, Bound<'py, PyTuple>)> {
-    let mut objects = Vec::new();
-    let mut fds = Vec::new();
-    for file in files.try_iter()? {
-        let file = file?;
-        if fds.len() == FILES_MAX as usize {
-            return Err(PyValueError::new_err(format!("more than {FILES_MAX} files")));
-        }
-        let skip = file.extract::<i32>().is_ok_and(|fd| fd == IORING_REGISTER_FILES_SKIP);
-        fds.push(match (file.is_none(), skip) {
-            (true, _) => -1,
-            (_, true) => IORING_REGISTER_FILES_SKIP,
-            _ => convert::file_number(&file)?,
-        });
-        objects.push(file);
-    }
-    Ok((fds, PyTuple::new(files.py(), objects)?))
-}
-
-/// The kernel's own bound (IORING_MAX_FIXED_FILES).
-pub(super) const FILES_MAX: u32 = 1 << 20;
-
-/// Put files into slots by a request.
-pub(crate) fn update_files(
-    keep: &mut Keep,
-    files: Any<'_, '_>,
-    slot: Option<Any<'_, '_>>,
-) -> PyResult<io_uring_sqe> {
-    let (fds, held) = numbers(files)?;
-    if fds.is_empty() {
-        return Err(PyValueError::new_err("there must be at least one file"));
-    }
-    keep.hold_object(held.as_any());
-    let offset = match slot {
-        Some(slot) => {
-            let Ok(first) = slot.cast::<PyDirectFile>() else {
-                return Err(PyTypeError::new_err("slot is a DirectFile: the first to be changed"));
-            };
-            let PyDirectFile { core, handle, .. } = first.get();
-            core.check(*handle)?;
-            keep.bind(core.ring_id)?;
-            keep.add_part(Part::Updates(Updating::of(core, handle.slot, &fds)?));
-            handle.slot
-        }
-        None if fds.iter().any(|fd| *fd < 0) => {
-            return Err(PyValueError::new_err("where the kernel chooses slots, all must be files"));
-        }
-        None => {
-            keep.special |= CHOOSES;
-            IORING_FILE_INDEX_ALLOC
-        }
-    };
-    let (sqe, args) = direct::files_update(fds, offset);
-    keep.keep_args(args);
-    Ok(sqe)
-}
-
-/// Put a file of this ring into the table of another, by a request.
-pub(crate) fn msg_ring_fd(
-    keep: &mut Keep,
-    ring: &Bound<'_, PyRing>,
-    file: &Bound<'_, PyDirectFile>,
-    target: Option<Any<'_, '_>>,
-) -> PyResult<io_uring_sqe> {
-    let to = ring.get();
-    let fd = to.fd_anywhere(ring.py())?;
-    let source = file.get();
-    keep.bind(source.core.ring_id)?;
-    if source.core.ring_id == to.id {
-        return Err(PyValueError::new_err("the file is in that ring's table already"));
-    }
-    let core = to.resources.files().ok_or_else(no_table)?;
-    keep.hold_object(ring.as_any());
-    keep.add_part(Part::Uses { _file: InUse::of(source)? });
-    let slot = target.filter(|slot| !slot.cast::<PyBool>().is_ok_and(|all| all.is_true()));
-    let index = if let Some(slot) = slot {
-        let slot = reserved(slot)?;
-        if slot.get().core.ring_id != to.id {
-            return Err(PyValueError::new_err("the slot must be one of the other ring's table"));
-        }
-        into(keep, slot)?
-    } else {
-        keep.add_part(Part::Chooses(Choosing::of(core)?));
-        IORING_FILE_INDEX_ALLOC
-    };
-    Ok(direct::msg_ring_fd(fd, source.handle.slot, index))
-}
-
-/// Make an ordinary descriptor of a direct one.
-pub(crate) fn install(
-    keep: &mut Keep,
-    file: &Bound<'_, PyDirectFile>,
-    flags: u32,
-) -> PyResult<io_uring_sqe> {
-    if flags & !IORING_FIXED_FD_NO_CLOEXEC != 0 {
-        return Err(PyValueError::new_err("install_flags must be FixedFdFlags"));
-    }
-    Ok(direct::fixed_fd_install(use_file(keep, file)?, flags))
 }

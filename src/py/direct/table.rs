@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 use pyo3::PyTraverseError;
 
-use crate::py::direct::request::{numbers, Updating, FILES_MAX};
+use crate::py::direct::entries::{numbers, FILES_MAX};
+use crate::py::direct::request::Updating;
 use crate::py::direct::{refused, FileCore, PyDirectFile};
 use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;

@@ -4,6 +4,7 @@ use pyo3::exceptions::{PyOverflowError, PyTimeoutError, PyTypeError, PyValueErro
 use pyo3::prelude::*;
 
 use crate::py::convert::{self, patience};
+use crate::py::direct::{self, PyDirectFile};
 use crate::py::kernel::AnyKernel;
 use crate::py::request;
 use crate::py::ring::PyRing;
@@ -74,6 +75,8 @@ impl PyRing {
         timeout: Option<Any<'_, '_>>,
     ) -> PyResult<usize> {
         let mut cancel = io_uring_sync_cancel_reg { fd: -1, ..Default::default() };
+        // A direct descriptor stays the same file until all is done.
+        let _in_use;
         if let Some(request) = request {
             let key = request::extract(request)?;
             if key.ring_id != self.id {
@@ -85,8 +88,14 @@ impl PyRing {
             cancel.flags |= if mixed { IORING_ASYNC_CANCEL_USERDATA } else { 0 };
         }
         if let Some(file) = file {
-            cancel.fd = convert::file_number(file)?;
             cancel.flags |= IORING_ASYNC_CANCEL_FD;
+            if let Ok(file) = file.cast::<PyDirectFile>() {
+                let (slot, using) = direct::slot_of(file.get(), self.id)?;
+                (cancel.fd, _in_use) = (slot, Some(using));
+                cancel.flags |= IORING_ASYNC_CANCEL_FD_FIXED;
+            } else {
+                cancel.fd = convert::file_number(file)?;
+            }
         }
         if let Some(op) = op {
             cancel.opcode = operation(op)?;

@@ -56,6 +56,8 @@ impl Resources {
 pub(crate) struct Registrar<'a> {
     kernel: &'a AnyKernel,
     fd: i32,
+    /// The bit for a ring that is only an index in its thread's table.
+    by_index: u32,
 }
 
 impl Registrar<'_> {
@@ -68,7 +70,8 @@ impl Registrar<'_> {
         nr: u32,
     ) -> Result<u32, RingError> {
         // SAFETY: the caller's contract (I2).
-        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
+        unsafe { self.kernel.register(self.fd, opcode | self.by_index, arg, nr) }
+            .map_err(register_error)
     }
 }
 
@@ -89,8 +92,7 @@ impl PyRing {
         py: Python<'_>,
         act: impl FnOnce(&Registrar<'_>) -> Result<T, RingError> + Send,
     ) -> PyResult<T> {
-        let fd = self.enter_to_register(py)?;
-        let registrar = Registrar { kernel: &self.kernel, fd };
+        let registrar = self.enter_to_register(py)?;
         let done = py.detach(|| {
             let _left = Left(self);
             let _turn = lock(&self.resources.change);
@@ -105,27 +107,28 @@ impl PyRing {
         py: Python<'_>,
         act: impl FnOnce(&Registrar<'_>) -> Result<T, RingError>,
     ) -> PyResult<T> {
-        let fd = self.enter_to_register(py)?;
+        let registrar = self.enter_to_register(py)?;
         let done = {
             let _left = Left(self);
             // Whoever has it needs no interpreter to be done with it.
             let _turn = lock(&self.resources.change);
-            act(&Registrar { kernel: &self.kernel, fd })
+            act(&registrar)
         };
         done.map_err(|error| self.error(py, &error))
     }
 
     /// The descriptor of the open ring, which stays open until `left`.
-    fn enter_to_register(&self, py: Python<'_>) -> PyResult<i32> {
-        let fd = {
+    fn enter_to_register(&self, py: Python<'_>) -> PyResult<Registrar<'_>> {
+        let ring = {
             let state = self.hold(py)?;
             let open = state.core.phase() == Phase::Open;
             if open {
                 self.cell.entering();
             }
-            open.then(|| state.core.fd())
+            open.then(|| (state.core.fd(), state.core.by_index()))
         };
-        fd.ok_or_else(|| self.error(py, &RingError::Closed))
+        let (fd, by_index) = ring.ok_or_else(|| self.error(py, &RingError::Closed))?;
+        Ok(Registrar { kernel: &self.kernel, fd, by_index })
     }
 
     /// Do what other threads, or a moment at which it could not be done, left to do.
@@ -146,8 +149,11 @@ impl PyRing {
     pub(crate) fn unregister_all(&self, py: Python<'_>) -> PyResult<()> {
         let files = self.resources.files();
         let has_buffers = self.hold(py)?.core.has_buffers;
-        let fd = self.hold(py)?.core.fd();
-        let registrar = Registrar { kernel: &self.kernel, fd };
+        let (fd, by_index) = {
+            let state = self.hold(py)?;
+            (state.core.fd(), state.core.by_index())
+        };
+        let registrar = Registrar { kernel: &self.kernel, fd, by_index };
         if files.is_some() || has_buffers {
             py.detach(|| {
                 let null = core::ptr::null_mut();

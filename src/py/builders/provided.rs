@@ -138,7 +138,9 @@ pub(super) fn either<'a, 'py>(
     match (buf, pool) {
         (Some(buf), None) => Ok(Ok(buf)),
         (None, Some(pool)) => Ok(Err(pool)),
-        (None, None) => Err(PyTypeError::new_err("a buffer or a pool is needed")),
+        (None, None) => {
+            Err(PyTypeError::new_err("a bytes-like object or a pool is required, not None"))
+        }
         (Some(_), Some(_)) => Err(PyTypeError::new_err("a buffer or a pool, but not both")),
     }
 }

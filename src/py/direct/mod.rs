@@ -124,15 +124,15 @@ impl FileCore {
             Some(Ok(Some(state))) => match state.core.phase() {
                 Phase::Open => {
                     cell.entering();
-                    Some(state.core.fd())
+                    Some((state.core.fd(), state.core.by_index()))
                 }
                 // The table ends with the ring.
                 _ => return,
             },
             _ => None,
         };
-        let done = fd.is_some_and(|fd| {
-            let emptied = self.empty_slot(fd, handle.slot);
+        let done = fd.is_some_and(|(fd, by_index)| {
+            let emptied = self.empty_slot(fd, by_index, handle.slot);
             cell.left();
             emptied
         });
@@ -144,7 +144,7 @@ impl FileCore {
         }
     }
 
-    fn empty_slot(&self, fd: i32, slot: u32) -> bool {
+    fn empty_slot(&self, fd: i32, by_index: u32, slot: u32) -> bool {
         let mut nothing = -1_i32;
         let mut update = io_uring_rsrc_update {
             offset: slot,
@@ -153,7 +153,8 @@ impl FileCore {
         };
         let arg = core::ptr::from_mut(&mut update).cast();
         // SAFETY: one slot's update, read during the call (I2).
-        let done = unsafe { self.kernel.register(fd, IORING_REGISTER_FILES_UPDATE, arg, 1) };
+        let done =
+            unsafe { self.kernel.register(fd, IORING_REGISTER_FILES_UPDATE | by_index, arg, 1) };
         // A slot that is empty already is what was wanted; of a table that is gone nothing is.
         !matches!(done, Err(Errno::EEXIST | Errno::EAGAIN | Errno::ENOMEM | Errno::EINTR))
     }

@@ -163,7 +163,7 @@ PROVIDED = [
     ),
     (
         "Sqe.send_bundle(5, SENDING, 6)",
-        "io_uring_prep_send_bundle(sqe, 5, 0, 6); SELECT(SENDING)",
+        "io_uring_prep_send_bundle(sqe, 5, 0, 6 | MSG_WAITALL); SELECT(SENDING)",
     ),
     (
         "Sqe.provide_buffers(LEGACY, 1, 2)",

@@ -547,7 +547,7 @@ class RwAttrFlags(IntFlag):
 class PiFlags(IntFlag):
     """What of the protection information `prep_read_pi` and `prep_write_pi` have checked.
 
-    See linux/fs.h (`IO_INTEGRITY_CHK_*`).
+    See io_uring_enter(2) (`IO_INTEGRITY_CHK_*`).
     """
 
     GUARD = 1 << 0  # 6.14: the checksums of the data

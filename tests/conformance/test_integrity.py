@@ -258,7 +258,8 @@ def test_an_sqe_goes_more_than_once(ring: uring_rs.Ring, fd: int, builder: str) 
 
 @pytest.mark.usefixtures("attributes")
 def test_on_a_direct_descriptor(ring: uring_rs.Ring, fd: int, builder: str) -> None:
-    (file,) = ring.register_files([fd])
+    file = ring.register_files([fd])[0]
+    assert file is not None
     getattr(ring, f"prep_{builder}")(file, bytearray(8), bytearray(8), 0)
     failed(one(ring), OSError, errno.EINVAL)
     idle(ring)

@@ -82,14 +82,15 @@ def summary(documentation: str) -> str:
 
 def first_of(operation: str) -> list[str]:
     """The builders of an operation, the one named after it first."""
-    method = next(each["method"] for each in interface.OPERATIONS if each["name"] == operation)
+    every = [*interface.OPERATIONS, *interface.LATER]
+    method = next(each["method"] for each in every if each["name"] == operation)
     names = [name for name in interface.builders() if interface.operation_of(name) == operation]
     return sorted(names, key=lambda name: (name != method, name))
 
 
 def builder_rows() -> Iterator[list[str]]:
     """A row for each builder, in the operations' order."""
-    for each in interface.OPERATIONS:
+    for each in [*interface.OPERATIONS, *interface.LATER]:
         builders = first_of(each["name"])
         for name in builders:
             text = inspect.getdoc(getattr(uring_rs.Ring, f"prep_{name}")) or ""
@@ -162,8 +163,9 @@ def operations_page() -> Iterator[str]:
     yield ""
     yield NOTE
     yield ""
-    yield "Every operation of Linux 6.18, and the methods of `Ring` that prepare it; `Sqe` has the"
-    yield "same under the name without `prep_`. Memory says how long the kernel uses what you give:"
+    yield "Every operation of Linux 6.18, and the methods of `Ring` that prepare it; at the end"
+    yield "those of later kernels that have a method. `Sqe` has the same under the name without"
+    yield "`prep_`. Memory says how long the kernel uses what you give:"
     yield "until then a buffer cannot be resized, and nothing of it can be freed. `Ring.supports`"
     yield "tells whether the running kernel has an operation."
     yield ""

@@ -40,6 +40,7 @@ __all__ = [
     "NotifUsage",
     "Op",
     "PbufRingFlags",
+    "PiFlags",
     "PollFlags",
     "ProbeOpFlags",
     "RecvSendFlags",
@@ -540,6 +541,18 @@ class RwAttrFlags(IntFlag):
     """Which attributes a read or write carries. See io_uring_enter(2) (`IORING_RW_ATTR_FLAG_*`)."""
 
     PI = 1 << 0  # 6.14: protection information
+
+
+@unique
+class PiFlags(IntFlag):
+    """What of the protection information `prep_read_pi` and `prep_write_pi` have checked.
+
+    See io_uring_enter(2) (`IO_INTEGRITY_CHK_*`).
+    """
+
+    GUARD = 1 << 0  # 6.14: the checksums of the data
+    REFTAG = 1 << 1  # 6.14: the reference tags, which count up from the seed
+    APPTAG = 1 << 2  # 6.14: the application tag
 
 
 @unique

@@ -12,7 +12,7 @@ use crate::ops::pipe::PipeEnds;
 use crate::ops::send::VectorArgs;
 use crate::ops::stat::StatxArgs;
 use crate::ops::uring_cmd::OptionArgs;
-use crate::sys::abi::{__kernel_timespec, futex_waitv};
+use crate::sys::abi::{__kernel_timespec, futex_waitv, io_uring_attr_pi};
 use crate::sys::os::{epoll_event, iovec, msghdr, siginfo_t};
 
 /// What one entry points at besides the caller's buffers. Every variant keeps its memory on the
@@ -62,6 +62,8 @@ pub enum Args {
     SocketOption(Box<OptionArgs>),
     /// The address of a socket or of its peer, written by the kernel.
     SocketName(Box<SockAddr>),
+    /// Where the protection information of a read or write is.
+    Protection(Box<io_uring_attr_pi>),
     /// Descriptors for the file table, or the slots of a new pipe.
     Fds(Box<FdArray>),
 }

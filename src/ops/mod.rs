@@ -13,6 +13,7 @@ pub mod cmsg;
 pub mod direct;
 pub mod file;
 pub mod futex;
+pub mod integrity;
 pub mod message;
 pub mod net;
 pub mod path;

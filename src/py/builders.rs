@@ -86,6 +86,7 @@ mod direct;
 mod files;
 mod fixed;
 mod futex;
+mod integrity;
 mod message;
 mod net;
 mod nop;

@@ -257,7 +257,7 @@ impl Keep {
 
     /// It can be used on ring `ring_id` only.
     pub(crate) fn bind(&mut self, ring_id: u32) -> PyResult<()> {
-        let bound = self.ring_id & !(BIG | WIDE);
+        let bound = self.ring_id & !NEEDS;
         if bound != 0 && bound != ring_id {
             return Err(another_ring());
         }
@@ -411,6 +411,13 @@ impl Drop for Owner {
 /// In [`Keep::ring_id`] beside the ring: its completions must have 32 bytes. Together with the test
 /// for another ring's request it costs nothing.
 pub(crate) const BIG: u32 = 1 << 30;
+
+/// In [`Keep::ring_id`] beside the ring: the request carries attributes. Kernels that do not know
+/// them would leave them out and say nothing.
+pub(crate) const ATTRIBUTES: u32 = 1 << 29;
+
+/// What [`Keep::ring_id`] has beside the ring.
+pub(crate) const NEEDS: u32 = BIG | WIDE | ATTRIBUTES;
 
 /// UIO_MAXIOV.
 pub(crate) const IOV_MAX: usize = 1024;

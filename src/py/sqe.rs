@@ -14,7 +14,7 @@ use pyo3::PyTraverseError;
 use crate::ops::args::Args;
 use crate::py::bufring;
 use crate::py::direct::{self, Part};
-use crate::py::keep::{Keep, BIG, CHOOSES, WIDE};
+use crate::py::keep::{Keep, CHOOSES, NEEDS};
 use crate::py::register::personality::Parts;
 use crate::py::request::RequestKey;
 use crate::py::results::Results;
@@ -102,7 +102,7 @@ impl PySqe {
         entry.flags |= common.flags;
         entry.personality = common.personality.number();
         let credentials = common.personality.ring_id();
-        let target = keep.ring_id & !(BIG | WIDE);
+        let target = keep.ring_id & !NEEDS;
         if target == 0 {
             keep.ring_id |= credentials;
         } else if credentials != 0 && credentials != target {

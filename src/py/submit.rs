@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::py::direct;
-use crate::py::keep::{Keep, BIG, CHOOSES, WIDE};
+use crate::py::keep::{Keep, ATTRIBUTES, BIG, CHOOSES, NEEDS};
 use crate::py::kernel::AnyKernel;
 use crate::py::register::personality::{Credentials, Parts};
 use crate::py::ring::PyRing;
@@ -196,7 +196,7 @@ impl PyRing {
     /// Is this a ring for a request that says so of its ring?
     #[cold]
     pub(crate) fn suits(&self, py: Python<'_>, wanted: u32) -> PyResult<()> {
-        let id = wanted & !(BIG | WIDE);
+        let id = wanted & !NEEDS;
         if id != 0 && id != self.id {
             return Err(another_ring());
         }
@@ -205,6 +205,10 @@ impl PyRing {
             return Err(pyo3::exceptions::PyValueError::new_err(
                 "this needs completions of 32 bytes: a ring made with SetupFlags.CQE32 or CQE_MIXED",
             ));
+        }
+        if wanted & ATTRIBUTES != 0 && self.params.features & IORING_FEAT_RW_ATTR == 0 {
+            let what = "reading and writing with attributes";
+            return Err(self.error(py, &RingError::Unsupported { what, since: (6, 14) }));
         }
         Ok(())
     }
@@ -246,7 +250,7 @@ impl PyRing {
     /// A request that names something of a ring, and is about to be staged on this one.
     #[cold]
     pub(crate) fn belongs(&self, keep: &mut Keep, flags: u8) -> PyResult<()> {
-        let id = keep.ring_id & !(BIG | WIDE);
+        let id = keep.ring_id & !NEEDS;
         if id != 0 && id != self.id {
             return Err(another_ring());
         }

@@ -10,6 +10,7 @@ import pytest
 
 import uring_rs
 from conformance.kit import Pipe, failed, idle, one, several
+from uring_rs import SetupFlags
 
 pytestmark = pytest.mark.requires_op("NOP", "READ", "POLL_ADD")
 
@@ -31,6 +32,23 @@ def test_iteration_takes_what_is_there_and_never_waits(ring: uring_rs.Ring, pipe
     assert list(ring) == []
     with pytest.raises(StopIteration):
         next(ring)
+
+
+@pytest.mark.parametrize("look", ["pop", "peek", "next", "reap"])
+def test_deferred_work_is_seen_without_a_wait(ring: uring_rs.Ring, pipe: Pipe, look: str) -> None:
+    """Where the kernel holds completions back until the thread asks, it shows that it does."""
+    if not ring.flags & SetupFlags.TASKRUN_FLAG:
+        pytest.skip("a ring without SetupFlags.TASKRUN_FLAG holds nothing back")
+    ring.prep_read(pipe.out, bytearray(1), user_data="read")
+    ring.submit()
+    assert ring.pop() is None
+    pipe.feed()
+    # Nobody has entered the kernel since, so that only the flag can tell.
+    ways = {"pop": ring.pop, "peek": ring.peek, "next": ring.__next__, "reap": ring.reap}
+    found = ways[look]()
+    cqe = found[0] if isinstance(found, list) else found
+    assert isinstance(cqe, uring_rs.Completion)
+    assert (cqe.user_data, cqe.res) == ("read", 1)
 
 
 def test_iteration_can_be_left_and_taken_up_again(ring: uring_rs.Ring) -> None:

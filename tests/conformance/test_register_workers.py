@@ -11,7 +11,7 @@ import pytest
 
 import uring_rs
 from conformance.kit import Pipe, idle, one, results
-from uring_rs import SqeFlags
+from uring_rs import SqeFlags, WorkerKind
 
 pytestmark = pytest.mark.requires_op("NOP", "READ")
 
@@ -69,6 +69,21 @@ def test_of_a_poll_thread() -> None:
         ring.prep_nop(flags=SqeFlags.ASYNC)
         assert ring.wait_cqe().res == 0
         ring.unregister_iowq_aff()
+
+
+@pytest.mark.parametrize("kind", WorkerKind)
+def test_limits_by_kind(shared: bool, kind: WorkerKind) -> None:
+    """The answer is by kind of worker, and one limit can be set without the other."""
+
+    def work() -> None:
+        with uring_rs.Ring(8, shared=shared) as ring:
+            name = "bounded" if kind == WorkerKind.BOUND else "unbounded"
+            before = ring.register_iowq_max_workers()
+            assert ring.register_iowq_max_workers(**{name: 3}) == before
+            after = ring.register_iowq_max_workers(**{name: before[kind]})
+            assert (after[kind], after[1 - kind]) == (3, before[1 - kind])
+
+    in_thread(work)
 
 
 def test_iterables(ring: uring_rs.Ring) -> None:

@@ -46,6 +46,8 @@ def _preps(
         "prep_nop128": lambda r: r.prep_nop128(),
         "prep_read": lambda r: r.prep_read(null, buf),
         "prep_write": lambda r: r.prep_write(null, b"data"),
+        "prep_read_pi": lambda r: r.prep_read_pi(null, buf, bytearray(8), 0),
+        "prep_write_pi": lambda r: r.prep_write_pi(null, b"data", b"info", 0),
         "prep_readv": lambda r: r.prep_readv(null, [buf]),
         "prep_writev": lambda r: r.prep_writev(null, [b"data"]),
         "prep_read_fixed": lambda r: r.prep_read_fixed(null, fixed),

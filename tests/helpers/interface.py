@@ -43,6 +43,7 @@ ENUMS: dict[str, type[Enum]] = {
     "IORING_NOTIF_USAGE_": flags.NotifUsage,
     "IORING_RESTRICTION_": flags.RestrictionOp,
     "IORING_RW_ATTR_FLAG_": flags.RwAttrFlags,
+    "IO_INTEGRITY_CHK_": flags.PiFlags,
     "IORING_MEM_REGION_TYPE_": flags.MemRegionType,
     "IORING_MEM_REGION_": flags.MemRegionFlags,
     "IORING_REG_WAIT_": flags.RegWaitFlags,
@@ -111,6 +112,9 @@ def chosen() -> list[tuple[str, int, str]]:
     ]
 
 
+# Operations of later kernels, which the table of Linux 6.18 does not have, but a builder does.
+LATER: list[dict[str, Any]] = [{"name": "NOP128", "method": "nop128", "since": (6, 19)}]
+
 # Builders that are not named after their operation.
 OTHER_NAMES = {
     "fdatasync": "FSYNC",
@@ -152,7 +156,7 @@ def operation_of(builder: str) -> str:
         return OTHER_NAMES[builder]
     fitting = [
         row
-        for row in OPERATIONS
+        for row in [*OPERATIONS, *LATER]
         if builder == row["method"] or builder.startswith(f"{row['method']}_")
     ]
     if not fitting:

@@ -223,6 +223,8 @@ fn nop(sqe: &io_uring_sqe) -> Result<Args, Errno> {
 }
 
 fn transfer(sqe: &io_uring_sqe) -> Result<Args, Errno> {
+    // Attributes are for files that keep protection information, which none here does.
+    unused(&[sqe.pad2])?;
     let (offset, rw_flags) = (sqe.off, sqe.op_flags);
     let vectored = matches!(
         sqe.opcode,

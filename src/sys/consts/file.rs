@@ -44,6 +44,10 @@ super::constants! { TABLE:
     FALLOC_FL_UNSHARE_RANGE: u32 = 0x40, "Give shared blocks copies of their own.";
     FALLOC_FL_WRITE_ZEROES: u32 = 0x80, "Write zeroes (6.17).";
 
+    IO_INTEGRITY_CHK_GUARD: u16 = 1 << 0, "Check the guard tags (6.14).";
+    IO_INTEGRITY_CHK_REFTAG: u16 = 1 << 1, "Check the reference tags (6.14).";
+    IO_INTEGRITY_CHK_APPTAG: u16 = 1 << 2, "Check the application tag (6.14).";
+
     XATTR_CREATE: u32 = 0x1, "Fail where the attribute is.";
     XATTR_REPLACE: u32 = 0x2, "Fail where the attribute is not.";
     XATTR_SIZE_MAX: u32 = 65_536, "The longest value.";

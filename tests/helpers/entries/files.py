@@ -1,5 +1,10 @@
 """Cases: reading and writing, what is in files, pipes, descriptors."""
 
+# What describes protection information, and how an entry leads to it: since Linux 6.14 the fields
+# have names, attr_ptr and attr_type_mask.
+_PI = "struct { __u16 flags, app_tag; __u32 len; __u64 addr, seed, rsvd; }"
+_PI_GIVEN = "sqe->addr3 = 1; sqe->__pad2[0] = IORING_RW_ATTR_FLAG_PI; COPY(addr3, &pi, sizeof(pi))"
+
 READ_WRITE = [
     ("Sqe.nop()", "io_uring_prep_nop(sqe)"),
     (
@@ -25,6 +30,16 @@ READ_WRITE = [
     (
         "Sqe.write(5, BUF, 7, 3, rw_flags=9, ioprio=8)",
         "io_uring_prep_write(sqe, 5, BUF, 3, 7); sqe->rw_flags = 9; sqe->ioprio = 8",
+    ),
+    (
+        "Sqe.read_pi(5, BUF, BUF2, 7)",
+        f"{_PI} pi = {{7, 0, 50, (unsigned long)BUF2, 0, 0}}; "
+        f"io_uring_prep_read(sqe, 5, BUF, 100, 7); {_PI_GIVEN}",
+    ),
+    (
+        "Sqe.write_pi(5, BUF, BUF2, 7, nbytes=3, checks=5, app_tag=9, seed=8, ioprio=6)",
+        f"{_PI} pi = {{5, 9, 50, (unsigned long)BUF2, 8, 0}}; "
+        f"io_uring_prep_write(sqe, 5, BUF, 3, 7); sqe->ioprio = 6; {_PI_GIVEN}",
     ),
     (
         "Sqe.readv(5, [BUF, BUF2])",

@@ -35,7 +35,7 @@ lies = st.one_of(
 STRAY = {"twice", "more_after_end", "stranger"}
 
 
-@settings(max_examples=max(10, ALL // 2))
+@settings(max_examples=max(10, ALL // 10))
 @given(
     st.lists(lies, min_size=1, max_size=12),
     st.lists(st.booleans(), min_size=12, max_size=12),
@@ -76,7 +76,7 @@ def test_lies(lies: list[tuple[str, int]], reads: list[bool], seed: int) -> None
     assert (kernel.violations, kernel.open_fds, kernel.live_maps) == ([], [], 0)
 
 
-@settings(max_examples=max(5, ALL // 10))
+@settings(max_examples=max(5, ALL // 50))
 @given(st.integers(0, 3), st.integers(0, 2**32))
 def test_a_completion_that_is_lost(nth: int, seed: int) -> None:
     """Its buffer stays locked, for ever if need be: who knows what the kernel does with it."""

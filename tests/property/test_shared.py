@@ -108,7 +108,7 @@ def run(ring: uring_rs.Ring, plans: list[list[tuple[int, bool, bool]]]) -> None:
     assert ring.stray_completions == 0
 
 
-@settings(max_examples=max(10, ALL // 5))
+@settings(max_examples=max(10, ALL // 20))
 @given(plans, st.sampled_from([2, 4, 8]))
 @pytest.mark.requires_op("NOP")
 def test_threads_on_the_running_kernel(
@@ -119,7 +119,7 @@ def test_threads_on_the_running_kernel(
         run(ring, plans)
 
 
-@settings(max_examples=max(10, ALL // 5))
+@settings(max_examples=max(10, ALL // 20))
 @given(plans, st.sampled_from([4, 8]), st.integers(0, 2**32))
 def test_threads_on_a_simulated_kernel(
     plans: list[list[tuple[int, bool, bool]]], entries: int, seed: int

@@ -21,8 +21,8 @@ import uring_rs
 from uring_rs import Sqe
 
 ALL = settings().max_examples
-each = settings(max_examples=max(10, ALL // 2))
-some = settings(max_examples=max(10, ALL // 5))
+each = settings(max_examples=max(10, ALL // 10))
+some = settings(max_examples=max(10, ALL // 20))
 
 I64_MAX = 2**63 - 1
 

@@ -158,4 +158,29 @@ impl PyRing {
     fn unregister_eventfd(&self, py: Python<'_>) -> PyResult<()> {
         self.set_eventfd(py, None, false)
     }
+
+    /// Whether completions signal the registered eventfd. Set to False, none does until this is
+    /// True again; it takes no system call, and nothing makes up for what was not signalled.
+    ///
+    /// A completion that is on its way meanwhile may be signalled or not. The value is kept without
+    /// an eventfd too.
+    ///
+    /// Raises:
+    ///     UnsupportedOperation: set to False on a kernel that always signals.
+    ///
+    /// Kernel: 5.8 to set it to False.
+    /// Source: io_uring_cq_eventfd_toggle(3), io_uring_cq_eventfd_enabled(3).
+    #[getter]
+    fn cq_eventfd_enabled(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.hold(py)?.core.cq().eventfd_enabled())
+    }
+
+    #[setter]
+    fn set_cq_eventfd_enabled(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
+        self.check_open(py)?;
+        let done = self.hold(py)?.core.cq().enable_eventfd(enabled);
+        let what = "switch for the eventfd";
+        let error = crate::ring::error::RingError::Unsupported { what, since: (5, 8) };
+        done.then_some(()).ok_or_else(|| self.error(py, &error))
+    }
 }

@@ -38,6 +38,7 @@ mod state;
 mod statx;
 mod submit;
 mod tables;
+mod tags;
 mod trace;
 mod wake;
 

@@ -27,6 +27,8 @@ pub(crate) struct Resources {
     buffers: Buffers,
     /// Something is to be done by the next thread that may use the ring.
     pub(crate) chores: Arc<AtomicBool>,
+    /// Something was registered with a tag, which the kernel gives back when it lets go of it.
+    pub(crate) tagged: AtomicBool,
     change: Mutex<()>,
 }
 
@@ -56,7 +58,7 @@ impl Resources {
 pub(crate) struct Registrar<'a> {
     kernel: &'a AnyKernel,
     fd: i32,
-    /// The bit for a ring that is only an index in its thread's table.
+    /// The bit that says whether `fd` is an index (REGISTERED_FD_ONLY).
     by_index: u32,
 }
 
@@ -69,9 +71,9 @@ impl Registrar<'_> {
         arg: *mut c_void,
         nr: u32,
     ) -> Result<u32, RingError> {
+        let opcode = opcode | self.by_index;
         // SAFETY: the caller's contract (I2).
-        unsafe { self.kernel.register(self.fd, opcode | self.by_index, arg, nr) }
-            .map_err(register_error)
+        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
     }
 }
 
@@ -117,17 +119,18 @@ impl PyRing {
         done.map_err(|error| self.error(py, &error))
     }
 
-    /// The descriptor of the open ring, which stays open until `left`.
+    /// For the open ring, which stays open until `left`.
     fn enter_to_register(&self, py: Python<'_>) -> PyResult<Registrar<'_>> {
-        let ring = {
+        let place = {
             let state = self.hold(py)?;
-            let open = state.core.phase() == Phase::Open;
+            // Of a ring that ended with its thread only the number is left, which may be another's.
+            let open = state.core.phase() == Phase::Open && !state.core.is_gone();
             if open {
                 self.cell.entering();
             }
             open.then(|| (state.core.fd(), state.core.by_index()))
         };
-        let (fd, by_index) = ring.ok_or_else(|| self.error(py, &RingError::Closed))?;
+        let (fd, by_index) = place.ok_or_else(|| self.error(py, &RingError::Closed))?;
         Ok(Registrar { kernel: &self.kernel, fd, by_index })
     }
 
@@ -143,18 +146,27 @@ impl PyRing {
         }
     }
 
+    /// What was let go of just now may have had tags: they stay readable, as other completions do.
+    fn take_last_tags(&self, py: Python<'_>) -> PyResult<()> {
+        self.harvest(py)?;
+        // More than the queue has room for.
+        while !self.hold(py)?.core.is_closed() && self.flush_held_back(py)? {
+            self.harvest(py)?;
+        }
+        Ok(())
+    }
+
     /// The ring is drained and about to be closed by the calling thread: let go of what is
     /// registered, so that files are closed and memory is given back now, not when the kernel gets
     /// round to it.
     pub(crate) fn unregister_all(&self, py: Python<'_>) -> PyResult<()> {
         let files = self.resources.files();
-        let has_buffers = self.hold(py)?.core.has_buffers;
-        let (fd, by_index) = {
-            let state = self.hold(py)?;
-            (state.core.fd(), state.core.by_index())
+        let (has_buffers, gone, registrar) = {
+            let core = &self.hold(py)?.core;
+            let (fd, by_index) = (core.fd(), core.by_index());
+            (core.has_buffers, core.is_gone(), Registrar { kernel: &self.kernel, fd, by_index })
         };
-        let registrar = Registrar { kernel: &self.kernel, fd, by_index };
-        if files.is_some() || has_buffers {
+        if (files.is_some() || has_buffers) && !gone {
             py.detach(|| {
                 let null = core::ptr::null_mut();
                 if files.is_some() {
@@ -172,6 +184,9 @@ impl PyRing {
         }
         // Exports end here, with no lock held (I6).
         drop(self.resources.buffers.take_all());
+        if self.resources.tagged.load(Ordering::Relaxed) && !gone {
+            self.take_last_tags(py)?;
+        }
         Ok(())
     }
 }

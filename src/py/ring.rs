@@ -149,8 +149,11 @@ impl PyRing {
         if let Some(ops) = self.ops.get() {
             return Ok(ops);
         }
-        let fd = self.hold(py)?.core.fd();
-        let found = probe::probe_ops(&self.kernel, fd);
+        let (fd, by_index) = {
+            let core = &self.hold(py)?.core;
+            (core.fd(), core.by_index())
+        };
+        let found = probe::probe_ops_of(&self.kernel, fd, by_index);
         let found = found.map_err(|errno| self.error(py, &register_error(errno)))?;
         Ok(self.ops.get_or_init(|| found))
     }

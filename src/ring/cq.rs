@@ -3,7 +3,7 @@
 
 use crate::ring::word::{Entries, Word};
 use crate::sys::abi::io_uring_cqe;
-use crate::sys::consts::{IORING_CQE_F_32, IORING_CQE_F_SKIP};
+use crate::sys::consts::{IORING_CQE_F_32, IORING_CQE_F_SKIP, IORING_CQ_EVENTFD_DISABLED};
 
 /// What a 32-byte completion carries beside an ordinary one.
 pub type BigCqe = [u64; 2];
@@ -24,6 +24,8 @@ pub struct Cq {
     khead: Word,
     ktail: Word,
     koverflow: Word,
+    /// None before Linux 5.8, and of a closed ring.
+    kflags: Option<Word>,
     entries: Entries<io_uring_cqe>,
     size: u32,
     head: u32,
@@ -53,6 +55,7 @@ impl Cq {
             khead,
             ktail,
             koverflow,
+            kflags: None,
             entries,
             size,
             head,
@@ -61,6 +64,14 @@ impl Cq {
             was_big: false,
             extra: [0; 2],
         }
+    }
+
+    /// The same with the word of flags that the kernel looks at.
+    ///
+    /// # Safety
+    /// As for [`Cq::new`].
+    pub unsafe fn with_flags(self, kflags: Word) -> Self {
+        Cq { kflags: Some(kflags), ..self }
     }
 
     /// The same for a ring whose completions have 16 or 32 bytes (CQE_MIXED).
@@ -169,6 +180,20 @@ impl Cq {
     pub fn publish(&mut self) {
         // Release pairs with the kernel's acquire of the head: our reads come first.
         self.khead.release(self.head);
+    }
+
+    /// Does the kernel signal a registered eventfd?
+    pub fn eventfd_enabled(&self) -> bool {
+        self.kflags.is_none_or(|flags| flags.relaxed() & IORING_CQ_EVENTFD_DISABLED == 0)
+    }
+
+    /// Have it do so, or not. False where it always does.
+    pub fn enable_eventfd(&mut self, enabled: bool) -> bool {
+        let Some(word) = self.kflags else { return enabled };
+        let rest = word.relaxed() & !IORING_CQ_EVENTFD_DISABLED;
+        // Only we write this word.
+        word.release(if enabled { rest } else { rest | IORING_CQ_EVENTFD_DISABLED });
+        true
     }
 
     /// Completions the kernel dropped for want of memory: their requests' slots can never be freed.

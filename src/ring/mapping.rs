@@ -197,6 +197,11 @@ impl Maps {
                 p.cq_entries,
             )
         };
+        let cq = match cq_off.flags {
+            0 => cq,
+            // SAFETY: as above (I8).
+            flags => unsafe { cq.with_flags(cq_map.word(flags)) },
+        };
         (sq, if p.flags & IORING_SETUP_CQE_MIXED != 0 { cq.mixed() } else { cq })
     }
 

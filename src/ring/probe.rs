@@ -88,8 +88,13 @@ pub fn query<K: Kernel>(kernel: &K) -> Result<io_uring_query_opcode, Errno> {
 /// out of this kernel's configuration. Without one, or if the ring may not be asked (another
 /// thread's, a restricted one), the kernel says how many operations it has.
 pub fn probe_ops<K: Kernel>(kernel: &K, fd: i32) -> Result<OpSet, Errno> {
+    probe_ops_of(kernel, fd, 0)
+}
+
+/// [`probe_ops`] of a ring that `by_index` says may be an index.
+pub fn probe_ops_of<K: Kernel>(kernel: &K, fd: i32, by_index: u32) -> Result<OpSet, Errno> {
     let refused = match fd {
-        0.. => match probe(kernel, fd) {
+        0.. => match probe(kernel, fd, by_index) {
             Ok(ops) => return Ok(ops),
             Err(errno) => Some(errno),
         },
@@ -112,13 +117,14 @@ struct Probe {
     ops: [io_uring_probe_op; PROBE_OPS],
 }
 
-fn probe<K: Kernel>(kernel: &K, fd: i32) -> Result<OpSet, Errno> {
+fn probe<K: Kernel>(kernel: &K, fd: i32, by_index: u32) -> Result<OpSet, Errno> {
+    let opcode = IORING_REGISTER_PROBE | by_index;
     let mut probe =
         Probe { head: io_uring_probe::default(), ops: [io_uring_probe_op::default(); PROBE_OPS] };
     let arg = ptr::from_mut(&mut probe).cast();
     // SAFETY: the structure has room for as many operations as `nr` says, is zeroed as the kernel
     // demands, and is live and exclusive for the call (I2).
-    unsafe { kernel.register(fd, IORING_REGISTER_PROBE, arg, PROBE_OPS as u32) }?;
+    unsafe { kernel.register(fd, opcode, arg, PROBE_OPS as u32) }?;
     let mut set = OpSet::default();
     for entry in &probe.ops[..usize::from(probe.head.ops_len)] {
         if entry.flags & IO_URING_OP_SUPPORTED != 0 {
@@ -254,7 +260,7 @@ mod tests {
                 return;
             }
         };
-        let probed = probe(&Linux, fd).unwrap();
+        let probed = probe(&Linux, fd, 0).unwrap();
         assert!(probed.contains(IORING_OP_NOP) && probed.contains(IORING_OP_READ));
         match query(&Linux) {
             Ok(answer) => {

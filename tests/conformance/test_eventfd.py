@@ -11,7 +11,7 @@ import pytest
 
 import uring_rs
 from conformance.kit import Pipe, idle, one
-from uring_rs import SqeFlags
+from uring_rs import SetupFlags, SqeFlags
 
 pytestmark = pytest.mark.requires_op("NOP", "READ")
 
@@ -131,3 +131,95 @@ def test_of_a_closed_ring(make_ring: Callable[..., uring_rs.Ring], efd: int) -> 
     for call in (lambda: ring.register_eventfd(efd), ring.unregister_eventfd):
         with pytest.raises(uring_rs.RingClosed):
             call()
+
+
+def test_switched_off(ring: uring_rs.Ring, efd: int) -> None:
+    assert ring.cq_eventfd_enabled
+    ring.register_eventfd(efd)
+    for enabled in (False, False, True, True, False, True):
+        ring.cq_eventfd_enabled = enabled
+        assert ring.cq_eventfd_enabled is enabled
+        ring.prep_nop()
+        one(ring)
+        # The flag that the kernel reads in the ring's memory: CqRingFlags.EVENTFD_DISABLED.
+        assert signalled(efd) is enabled
+    idle(ring)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        SetupFlags.NO_MMAP,
+        SetupFlags.NO_SQARRAY,
+        SetupFlags.CQE32,
+        SetupFlags.SQE128,
+        SetupFlags.SQPOLL,
+        SetupFlags.NO_MMAP | SetupFlags.CQE_MIXED,
+    ],
+    ids=repr,
+)
+def test_switched_off_in_rings_of_all_kinds(
+    make_ring: Callable[..., uring_rs.Ring], efd: int, flags: SetupFlags
+) -> None:
+    missing = flags & ~uring_rs.probe().setup_flags
+    if missing:
+        pytest.skip(f"the running kernel lacks the set-up flags {missing!r}")
+    ring = make_ring(4, flags=flags)
+    ring.register_eventfd(efd)
+    ring.cq_eventfd_enabled = False
+    ring.prep_nop()
+    one(ring)
+    assert not signalled(efd)
+    ring.cq_eventfd_enabled = True
+    ring.prep_nop()
+    one(ring)
+    # A poll thread shows a completion before it signals it.
+    poll = select.poll()
+    poll.register(efd, select.POLLIN)
+    assert poll.poll(5000) == [(efd, select.POLLIN)]
+
+
+def test_switched_off_without_an_eventfd(ring: uring_rs.Ring, efd: int) -> None:
+    ring.cq_eventfd_enabled = False
+    ring.register_eventfd(efd)
+    assert not ring.cq_eventfd_enabled
+    ring.prep_nop()
+    one(ring)
+    assert not signalled(efd)
+    ring.unregister_eventfd()
+    assert not ring.cq_eventfd_enabled
+
+
+def test_switched_off_and_resized(open_ring: Callable[..., uring_rs.Ring], efd: int) -> None:
+    flags = SetupFlags.SINGLE_ISSUER | SetupFlags.DEFER_TASKRUN | SetupFlags.NO_SQARRAY
+    if flags & ~uring_rs.probe().setup_flags:
+        pytest.skip("the running kernel lacks NO_SQARRAY")
+    ring = open_ring(4, flags=flags)
+    ring.register_eventfd(efd)
+    ring.cq_eventfd_enabled = False
+    try:
+        ring.resize(16)
+    except uring_rs.UnsupportedOperation as error:
+        pytest.skip(f"the running kernel resizes no rings: {error}")
+    assert not ring.cq_eventfd_enabled
+    ring.prep_nop()
+    one(ring)
+    assert not signalled(efd)
+    ring.cq_eventfd_enabled = True
+    ring.prep_nop()
+    one(ring)
+    assert signalled(efd)
+
+
+def test_bad_switches(ring: uring_rs.Ring, make_ring: Callable[..., uring_rs.Ring]) -> None:
+    for wrong in (None, 1, "yes"):
+        with pytest.raises(TypeError):
+            ring.cq_eventfd_enabled = wrong  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        del ring.cq_eventfd_enabled
+    closed = make_ring(4)
+    closed.cq_eventfd_enabled = False
+    closed.close()
+    assert closed.cq_eventfd_enabled
+    with pytest.raises(uring_rs.RingClosed):
+        closed.cq_eventfd_enabled = False

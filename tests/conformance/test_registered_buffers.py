@@ -16,7 +16,7 @@ import pytest
 
 import uring_rs
 from conformance.kit import CONTENT, Pipe, failed, idle, one, results
-from uring_rs import RegisteredBuffer, Sqe, SqeFlags
+from uring_rs import RegisteredBuffer, SetupFlags, Sqe, SqeFlags
 
 pytestmark = pytest.mark.requires_op("READ_FIXED", "WRITE_FIXED")
 
@@ -537,6 +537,36 @@ def test_clone_in_another_thread(shared: bool, source: uring_rs.Ring, fd: int) -
         assert [type(problem) for problem in problems] == [uring_rs.WrongThread]
     source.unregister_buffers()
     assert not locked(buf)
+
+
+def test_clone_of_a_ring_without_a_descriptor(
+    open_ring: Callable[..., uring_rs.Ring], shared: bool, fd: int
+) -> None:
+    """Which the kernel is told by CloneBuffersFlags.SRC_REGISTERED; and into one."""
+    flags = SetupFlags.NO_MMAP | SetupFlags.REGISTERED_FD_ONLY
+    if flags & ~uring_rs.probe().setup_flags:
+        pytest.skip("the running kernel lacks REGISTERED_FD_ONLY")
+    # Some more in the table, so that no index is a descriptor of standard files by chance.
+    _others = [open_ring(1, flags=flags) for _ in range(3)]
+    source, target = open_ring(4, flags=flags), open_ring(4, flags=flags)
+    bufs = bytearray(8), bytearray(8)
+    source.register_buffers(bufs)
+    plain = open_ring(4, shared=shared)
+    for ring in (plain, target):
+        (last,) = ring.clone_buffers(source, source_start=1)
+        assert last is not None
+        ring.prep_read_fixed(fd, last, 8 if ring is target else 0)
+        assert one(ring).result() == 8
+        assert bufs[1] == CONTENT[8:16] if ring is target else CONTENT[:8]
+    (first, _) = plain.clone_buffers(source, replace=True)
+    assert first is not None
+    source.unregister_buffers()
+    source.close()
+    plain.prep_read_fixed(fd, first, 0)
+    assert one(plain).result() == 8
+    assert bufs[0] == CONTENT[:8]
+    target.unregister_buffers()
+    plain.unregister_buffers()
 
 
 def test_clones_that_are_refused(ring: uring_rs.Ring, source: uring_rs.Ring) -> None:

@@ -260,6 +260,36 @@ def test_a_child_keeps_its_descriptors(open_ring: Callable[..., uring_rs.Ring]) 
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_without_a_descriptor(open_ring: Callable[..., uring_rs.Ring], fd: int, pipe: Pipe) -> None:
+    """What is registered is registered with this ring, not with what has its number by chance."""
+    _needs(UNREACHABLE)
+    rings = [open_ring(4, flags=UNREACHABLE) for _ in range(4)]
+    for number, ring in enumerate(rings):
+        assert ring.supports("READ")
+        table = ring.register_files([fd, None])
+        with pytest.raises(ValueError, match="already"):
+            ring.register_files(1)
+        table.update(1, [pipe.out])
+        for slot in (0, 1):
+            file = table[slot]
+            assert file is not None
+            file.close()
+        table.set_alloc_range(1, 1)
+        ring.prep_openat("/dev/null", os.O_RDONLY, direct=True)
+        cqe = one(ring)
+        assert cqe.res == 1
+        cqe.value.close()
+        with ring.buffer_pool(1, 4096) as pool, pool.take() as fixed:
+            ring.prep_read_fixed(fd, fixed, number)
+            assert one(ring).res == 4096 - number
+        table.close()
+        with ring.buffer_ring(2, 64):
+            pass
+        with pytest.raises(ValueError, match="no descriptor to map"):
+            ring.buffer_ring(2, 64, kernel_memory=True)
+        idle(ring)
+
+
 def test_its_thread_ends(run_child: Callable[..., Any]) -> None:
     """The ring goes with its thread's table. Whoever closes it later must not touch the ring that
     has the same place in a table of its own."""

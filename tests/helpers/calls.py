@@ -28,6 +28,7 @@ STANDING = (
     "registered_ring_fd",
     "iowait",
     "files",
+    "cq_eventfd_enabled",
 )
 
 
@@ -178,6 +179,7 @@ def _others(other: uring_rs.Ring, request: uring_rs.Request) -> dict[str, Call]:
         "clone_buffers": lambda r: r.clone_buffers(other),
         "register_eventfd": lambda r: r.register_eventfd(0),
         "unregister_eventfd": lambda r: r.unregister_eventfd(),
+        "cq_eventfd_enabled = False": lambda r: setattr(r, "cq_eventfd_enabled", False),
         "register_personality": lambda r: r.register_personality(),
         "unregister_personality": lambda r: r.unregister_personality(1),
         "register_iowq_aff": lambda r: r.register_iowq_aff([0]),

@@ -120,9 +120,10 @@ impl FileCore {
     /// thread that submits next.
     fn empty(&self, handle: Handle) {
         let Some(cell) = self.cell.upgrade() else { return };
-        let fd = match cell.mine().then(|| cell.hold()) {
+        let place = match cell.mine().then(|| cell.hold()) {
             Some(Ok(Some(state))) => match state.core.phase() {
-                Phase::Open => {
+                // A ring that ended with its thread has left nothing but a number.
+                Phase::Open if !state.core.is_gone() => {
                     cell.entering();
                     Some((state.core.fd(), state.core.by_index()))
                 }
@@ -131,7 +132,7 @@ impl FileCore {
             },
             _ => None,
         };
-        let done = fd.is_some_and(|(fd, by_index)| {
+        let done = place.is_some_and(|(fd, by_index)| {
             let emptied = self.empty_slot(fd, by_index, handle.slot);
             cell.left();
             emptied
@@ -152,9 +153,9 @@ impl FileCore {
             ..Default::default()
         };
         let arg = core::ptr::from_mut(&mut update).cast();
+        let opcode = IORING_REGISTER_FILES_UPDATE | by_index;
         // SAFETY: one slot's update, read during the call (I2).
-        let done =
-            unsafe { self.kernel.register(fd, IORING_REGISTER_FILES_UPDATE | by_index, arg, 1) };
+        let done = unsafe { self.kernel.register(fd, opcode, arg, 1) };
         // A slot that is empty already is what was wanted; of a table that is gone nothing is.
         !matches!(done, Err(Errno::EEXIST | Errno::EAGAIN | Errno::ENOMEM | Errno::EINTR))
     }

@@ -14,10 +14,13 @@ use crate::py::direct::request::Updating;
 use crate::py::direct::{refused, FileCore, PyDirectFile};
 use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;
+use crate::py::tags::Tags;
 use crate::ring::error::RingError;
 use crate::ring::files::Files;
 use crate::ring::fork;
-use crate::sys::abi::{io_uring_file_index_range, io_uring_rsrc_register, io_uring_rsrc_update};
+use crate::sys::abi::{
+    io_uring_file_index_range, io_uring_rsrc_register, io_uring_rsrc_update, io_uring_rsrc_update2,
+};
 use crate::sys::consts::*;
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
@@ -114,6 +117,7 @@ impl PyFileTable {
     ///     files: descriptors or objects with fileno(), None to empty a slot, or
     ///         REGISTER_FILES_SKIP to leave it alone. The table has the files for itself: yours may
     ///         be closed.
+    ///     tags: as for Ring.register_files; 0 also where there is no file.
     ///
     /// Returns: a list of handles; None where a slot was emptied or left alone. The files belong to
     ///     the table, or to the handle that reserved the slot.
@@ -122,16 +126,23 @@ impl PyFileTable {
     ///     ValueError: a request in flight or an Sqe uses a file that would be replaced; or the
     ///         kernel may choose the slot for a request in flight: see set_alloc_range.
     ///
-    /// Kernel: 5.5; with REGISTER_FILES_SKIP 5.12.
-    /// Source: io_uring_register_files_update(3).
-    #[pyo3(signature = (slot, files))]
-    fn update(&self, py: Python<'_>, slot: i64, files: Any<'_, '_>) -> PyResult<Handles> {
+    /// Kernel: 5.5; with REGISTER_FILES_SKIP 5.12, with tags 5.13.
+    /// Source: io_uring_register_files_update(3), io_uring_register_files_update_tag(3).
+    #[pyo3(signature = (slot, files, *, tags = None))]
+    fn update(
+        &self,
+        py: Python<'_>,
+        slot: i64,
+        files: Any<'_, '_>,
+        tags: Option<Any<'_, '_>>,
+    ) -> PyResult<Handles> {
         let (fds, _held) = numbers(files)?;
+        let tags = self.ring.get().tags(tags, fds.iter().map(|fd| *fd >= 0))?;
         let slot = u32::try_from(slot)
             .map_err(|_| PyIndexError::new_err("the file table has no such slot"))?;
         let updating = Updating::of(&self.core, slot, &fds)?;
         let (refused, handles) = self.ring.get().register_away(py, |registrar| {
-            let (done, refused) = update_slots(registrar, slot, &fds);
+            let (done, refused) = update_slots(registrar, slot, &fds, tags.as_ref());
             Ok((refused, updating.settle(done)))
         })?;
         refused.map_err(|error| self.ring.get().error(py, &error))?;
@@ -179,17 +190,20 @@ impl PyFileTable {
 }
 
 /// Put descriptors into slots: how many the kernel put there, and why no more.
-fn update_slots(registrar: &Registrar<'_>, slot: u32, fds: &[i32]) -> (u32, Result<(), RingError>) {
+fn update_slots(
+    registrar: &Registrar<'_>,
+    slot: u32,
+    fds: &[i32],
+    tags: Option<&Tags>,
+) -> (u32, Result<(), RingError>) {
     let mut done = 0;
     while done < fds.len() {
-        let mut update = io_uring_rsrc_update {
-            offset: slot + done as u32,
-            data: fds[done..].as_ptr() as u64,
-            ..Default::default()
+        let (offset, rest) = (slot + done as u32, &fds[done..]);
+        let updated = match tags {
+            None => update_untagged(registrar, offset, rest),
+            Some(tags) => update_tagged(registrar, offset, rest, tags.address(done)),
         };
-        let (arg, count) = (core::ptr::from_mut(&mut update).cast(), (fds.len() - done) as u32);
-        // SAFETY: so many descriptors, read during the call (I2).
-        match unsafe { registrar.call(IORING_REGISTER_FILES_UPDATE, arg, count) } {
+        match updated {
             Ok(0) => break,
             Ok(count) => done += count as usize,
             Err(error) => return (done as u32, Err(error)),
@@ -198,20 +212,55 @@ fn update_slots(registrar: &Registrar<'_>, slot: u32, fds: &[i32]) -> (u32, Resu
     (done as u32, Ok(()))
 }
 
-fn register(registrar: &Registrar<'_>, fds: &[i32], sparse: bool) -> Result<u32, RingError> {
+fn update_untagged(registrar: &Registrar<'_>, offset: u32, fds: &[i32]) -> Result<u32, RingError> {
+    let mut update =
+        io_uring_rsrc_update { offset, data: fds.as_ptr() as u64, ..Default::default() };
+    let arg = core::ptr::from_mut(&mut update).cast();
+    // SAFETY: so many descriptors, read during the call (I2).
+    unsafe { registrar.call(IORING_REGISTER_FILES_UPDATE, arg, fds.len() as u32) }
+}
+
+/// `tags` is where there are as many tags.
+fn update_tagged(
+    registrar: &Registrar<'_>,
+    offset: u32,
+    fds: &[i32],
+    tags: u64,
+) -> Result<u32, RingError> {
+    let mut update = io_uring_rsrc_update2 {
+        offset,
+        data: fds.as_ptr() as u64,
+        tags,
+        nr: fds.len() as u32,
+        ..Default::default()
+    };
+    let (arg, size) = (core::ptr::from_mut(&mut update).cast(), size_of_val(&update));
+    // SAFETY: so many descriptors and tags, read during the call (I2).
+    unsafe { registrar.call(IORING_REGISTER_FILES_UPDATE2, arg, size as u32) }
+}
+
+/// Make the table: of `fds`, with their `tags` if any, or of as many empty slots.
+fn register(
+    registrar: &Registrar<'_>,
+    fds: &[i32],
+    sparse: bool,
+    tags: Option<&Tags>,
+) -> Result<u32, RingError> {
     let count = fds.len() as u32;
-    if !sparse {
+    if !sparse && tags.is_none() {
         let arg = fds.as_ptr().cast_mut().cast();
         // SAFETY: so many descriptors, read during the call (I2).
         return unsafe { registrar.call(IORING_REGISTER_FILES, arg, count) };
     }
-    let mut empty = io_uring_rsrc_register {
+    let mut table = io_uring_rsrc_register {
         nr: count,
-        flags: IORING_RSRC_REGISTER_SPARSE,
+        flags: if sparse { IORING_RSRC_REGISTER_SPARSE } else { 0 },
+        data: if sparse { 0 } else { fds.as_ptr() as u64 },
+        tags: tags.map_or(0, |tags| tags.address(0)),
         ..Default::default()
     };
-    let (arg, size) = (core::ptr::from_mut(&mut empty).cast(), size_of_val(&empty));
-    // SAFETY: what FILES2 takes, read during the call (I2).
+    let (arg, size) = (core::ptr::from_mut(&mut table).cast(), size_of_val(&table));
+    // SAFETY: what FILES2 takes, with so many descriptors and tags, read during the call (I2).
     unsafe { registrar.call(IORING_REGISTER_FILES2, arg, size as u32) }
 }
 
@@ -262,14 +311,24 @@ impl PyRing {
     ///     files: descriptors or objects with fileno(), None for an empty slot; or how many empty
     ///         slots (Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The table has the files for
     ///         itself: yours may be closed.
+    ///     tags: for each file a number from 1 to 2**56 - 1, or 0 for none. When the kernel lets go
+    ///         of the file (its slot is emptied or gets another one, the table is unregistered, the
+    ///         ring closed), a completion appears whose `user_data` and `value` are the number: to
+    ///         the ring it is a message, with `op` 'MSG_RING' and `res` 0.
     ///
     /// Raises:
-    ///     ValueError: the ring has a file table already.
+    ///     ValueError: the ring has a file table already; or not as many tags as files, or one for
+    ///         an empty slot.
     ///
-    /// Kernel: 5.1.
-    /// Source: io_uring_register_files(3), io_uring_register_files_sparse(3).
-    #[pyo3(signature = (files, /))]
-    fn register_files(slf: &Bound<'_, Self>, files: Any<'_, '_>) -> PyResult<PyFileTable> {
+    /// Kernel: 5.1; tags 5.13.
+    /// Source: io_uring_register_files(3), io_uring_register_files_sparse(3),
+    ///     io_uring_register_files_tags(3).
+    #[pyo3(signature = (files, /, *, tags = None))]
+    fn register_files(
+        slf: &Bound<'_, Self>,
+        files: Any<'_, '_>,
+        tags: Option<Any<'_, '_>>,
+    ) -> PyResult<PyFileTable> {
         let (py, ring) = (slf.py(), slf.get());
         ring.check_open(py)?;
         let sparse = files.is_instance_of::<PyInt>();
@@ -287,6 +346,7 @@ impl PyRing {
         if fds.contains(&IORING_REGISTER_FILES_SKIP) {
             return Err(PyValueError::new_err("there is nothing to skip in a new table: use None"));
         }
+        let tags = ring.tags(tags, fds.iter().map(|fd| *fd >= 0))?.filter(|_| !sparse);
         let already = || PyValueError::new_err("the ring has a file table already: close it first");
         if ring.resources.files().is_some() {
             return Err(already());
@@ -296,7 +356,7 @@ impl PyRing {
             core.files().filled(slot as u32);
         }
         ring.register_away(py, |registrar| {
-            register(registrar, &fds, sparse)?;
+            register(registrar, &fds, sparse, tags.as_ref())?;
             ring.resources.set_files(Some(Arc::clone(&core)));
             Ok(())
         })?;
@@ -312,13 +372,14 @@ impl PyRing {
     }
 
     /// `FileTable.update` of the ring's table.
-    #[pyo3(signature = (slot, files, /))]
+    #[pyo3(signature = (slot, files, /, *, tags = None))]
     fn register_files_update(
         slf: &Bound<'_, Self>,
         slot: i64,
         files: Any<'_, '_>,
+        tags: Option<Any<'_, '_>>,
     ) -> PyResult<Handles> {
-        Self::file_table(slf)?.update(slf.py(), slot, files)
+        Self::file_table(slf)?.update(slf.py(), slot, files, tags)
     }
 
     /// `FileTable.set_alloc_range` of the ring's table.

@@ -9,6 +9,7 @@ use pyo3::types::PyInt;
 use super::{Export, PyRegisteredBuffer, Slots, BUFFERS_MAX};
 use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;
+use crate::py::tags::Tags;
 use crate::ring::error::RingError;
 use crate::sys::abi::{io_uring_clone_buffers, io_uring_rsrc_register, io_uring_rsrc_update2};
 use crate::sys::consts::*;
@@ -36,8 +37,8 @@ fn too_many() -> PyErr {
     PyValueError::new_err(format!("a ring has 1 to {BUFFERS_MAX} registered buffers"))
 }
 
-/// The vectors of exports; an empty one for an empty slot.
-struct Vectors(Vec<iovec>);
+/// The vectors of exports, an empty one for an empty slot; and their tags, as many.
+struct Vectors(Vec<iovec>, Option<Tags>);
 
 // SAFETY: addresses of exported memory, held by the caller during the call (I2).
 unsafe impl Send for Vectors {}
@@ -45,15 +46,36 @@ unsafe impl Send for Vectors {}
 unsafe impl Sync for Vectors {}
 
 impl Vectors {
-    fn of(slots: &Slots) -> Self {
+    fn of(slots: &Slots, tags: Option<Tags>) -> Self {
         let empty = iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        Vectors(slots.iter().map(|slot| slot.as_ref().map_or(empty, |e| e.vector())).collect())
+        let vectors = slots.iter().map(|slot| slot.as_ref().map_or(empty, |e| e.vector()));
+        Vectors(vectors.collect(), tags)
+    }
+
+    /// Where the tags from the `done`th on are; 0 without tags.
+    fn tags(&self, done: usize) -> u64 {
+        self.1.as_ref().map_or(0, |tags| tags.address(done))
     }
 
     fn register(&self, registrar: &Registrar<'_>) -> Result<u32, RingError> {
         let (arg, count) = (self.0.as_ptr().cast_mut().cast(), self.0.len() as u32);
+        if self.1.is_some() {
+            return self.register_tagged(registrar);
+        }
         // SAFETY: so many vectors, read during the call; exports outlive every use (I2).
         unsafe { registrar.call(IORING_REGISTER_BUFFERS, arg, count) }
+    }
+
+    fn register_tagged(&self, registrar: &Registrar<'_>) -> Result<u32, RingError> {
+        let mut table = io_uring_rsrc_register {
+            nr: self.0.len() as u32,
+            data: self.0.as_ptr() as u64,
+            tags: self.tags(0),
+            ..Default::default()
+        };
+        let (arg, size) = (core::ptr::from_mut(&mut table).cast(), size_of_val(&table));
+        // SAFETY: as in `register`, with as many tags.
+        unsafe { registrar.call(IORING_REGISTER_BUFFERS2, arg, size as u32) }
     }
 
     /// Put them into the slots from `start` on: how many the kernel put there, and why no more.
@@ -63,6 +85,7 @@ impl Vectors {
             let mut update = io_uring_rsrc_update2 {
                 offset: start + done as u32,
                 data: self.0[done..].as_ptr() as u64,
+                tags: self.tags(done),
                 nr: (self.0.len() - done) as u32,
                 ..Default::default()
             };
@@ -141,20 +164,31 @@ impl PyRing {
     ///     buffers: an iterable of 1 to 16384 bytes-like objects of 1 byte to 1 GiB each, None for
     ///         an empty slot; or how many empty slots (Linux 5.19). Read-only objects are for
     ///         writing to files only.
+    ///     tags: for each buffer a number from 1 to 2**56 - 1, or 0 for none. When the kernel lets
+    ///         go of the buffer (it is replaced or unregistered, or the ring closed, and no request
+    ///         uses it any more), a completion appears whose `user_data` and `value` are the number:
+    ///         to the ring it is a message, with `op` 'MSG_RING' and `res` 0. Clones have no tag.
     ///
     /// Returns: a list of handles, None for empty slots.
     ///
     /// Raises:
-    ///     ValueError: the ring has registered buffers or a pool already.
+    ///     ValueError: the ring has registered buffers or a pool already; or not as many tags as
+    ///         buffers, or one for an empty slot.
     ///     UringError: the kernel refuses: for RLIMIT_MEMLOCK, or memory that it cannot write to
     ///         (such as a file mapped read-only, or shared from a disk).
     ///
-    /// Kernel: 5.1; with None 5.13.
+    /// Kernel: 5.1; with None and tags 5.13.
     /// Memory: locked until unregistered, or the ring closed; while requests use it; and while its
     ///     handle lives.
-    /// Source: io_uring_register_buffers(3), io_uring_register_buffers_sparse(3).
-    #[pyo3(signature = (buffers, /))]
-    fn register_buffers(&self, py: Python<'_>, buffers: Any<'_, '_>) -> PyResult<Handles> {
+    /// Source: io_uring_register_buffers(3), io_uring_register_buffers_sparse(3),
+    ///     io_uring_register_buffers_tags(3).
+    #[pyo3(signature = (buffers, /, *, tags = None))]
+    fn register_buffers(
+        &self,
+        py: Python<'_>,
+        buffers: Any<'_, '_>,
+        tags: Option<Any<'_, '_>>,
+    ) -> PyResult<Handles> {
         self.check_open(py)?;
         let sparse = buffers.is_instance_of::<PyInt>();
         let slots = if sparse {
@@ -167,8 +201,9 @@ impl PyRing {
         if slots.is_empty() {
             return Err(too_many());
         }
+        let tags = self.tags(tags, slots.iter().map(Option::is_some))?;
         self.take_buffer_table(py)?;
-        let (vectors, table) = (Vectors::of(&slots), self.resources.buffers());
+        let (vectors, table) = (Vectors::of(&slots, tags), self.resources.buffers());
         let done = self.register_away(py, |registrar| {
             // All of it, not the vector inside, which has no leave to travel.
             let vectors = &vectors;
@@ -192,21 +227,24 @@ impl PyRing {
     /// Args:
     ///     start: the first slot.
     ///     buffers: bytes-like objects, None to empty a slot.
+    ///     tags: as for register_buffers.
     ///
     /// Returns: a list of handles, None for empty slots. Handles of what was replaced are refused.
     ///
     /// Kernel: 5.13.
     /// Memory: as for register_buffers.
     /// Source: io_uring_register_buffers_update_tag(3).
-    #[pyo3(signature = (start, buffers, /))]
+    #[pyo3(signature = (start, buffers, /, *, tags = None))]
     fn register_buffers_update(
         &self,
         py: Python<'_>,
         start: i64,
         buffers: Any<'_, '_>,
+        tags: Option<Any<'_, '_>>,
     ) -> PyResult<Handles> {
         self.check_open(py)?;
         let slots = exports(buffers)?;
+        let tags = self.tags(tags, slots.iter().map(Option::is_some))?;
         let count = self.buffer_count()?;
         let first = usize::try_from(start).ok().filter(|first| first + slots.len() <= count);
         let Some(first) = first else {
@@ -215,7 +253,7 @@ impl PyRing {
                 slots.len()
             )));
         };
-        let (vectors, table) = (Vectors::of(&slots), self.resources.buffers());
+        let (vectors, table) = (Vectors::of(&slots, tags), self.resources.buffers());
         let (refused, old) = self.register_away(py, |registrar| {
             let (done, refused) = { &vectors }.update(registrar, first as u32);
             let mut old = Slots::new();
@@ -252,7 +290,8 @@ impl PyRing {
     /// Take over registered buffers of another ring, without pinning their memory anew.
     ///
     /// Args:
-    ///     source: the ring that has them, by register_buffers: a shared one, or this thread's.
+    ///     source: the ring that has them, by register_buffers: a shared one, or this thread's,
+    ///         REGISTERED_FD_ONLY or not.
     ///     source_start: the first slot there.
     ///     start: the first slot here.
     ///     count: how many (default: all from source_start on).
@@ -284,10 +323,14 @@ impl PyRing {
             return Err(too_many());
         }
         let whole = source_start == 0 && start == 0 && count.is_none();
+        // The kernel too lets nobody but its own thread at an owned ring; an index means something
+        // in that thread's table only.
+        let src_fd = source.get().hold(py)?.core.fd() as u32;
+        let by_index =
+            if source.get().is_index_only() { IORING_REGISTER_SRC_REGISTERED } else { 0 };
         let mut clone = io_uring_clone_buffers {
-            // The kernel too lets nobody but its own thread at an owned ring.
-            src_fd: source.get().hold(py)?.core.fd() as u32,
-            flags: if replace { IORING_REGISTER_DST_REPLACE } else { 0 },
+            src_fd,
+            flags: by_index | if replace { IORING_REGISTER_DST_REPLACE } else { 0 },
             src_off: source_start,
             dst_off: start,
             // All, for the kernel that knows no parts yet.

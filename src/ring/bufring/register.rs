@@ -27,6 +27,11 @@ pub enum Busy {
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Make a pool for this ring. Buffers to receive into are with the kernel at once.
     pub fn add_pool(&mut self, plan: &Plan) -> Result<Arc<Pool>, RingError> {
+        if plan.kernel_memory && self.is_index_only() {
+            return Err(RingError::BadFlags(
+                "a REGISTERED_FD_ONLY ring has no descriptor to map the kernel's memory by",
+            ));
+        }
         let taken = |group: &u16| self.pools.iter().any(|pool| pool.group == *group);
         let Some(group) = (0..u16::MAX).find(|group| !taken(group)) else {
             return Err(RingError::BadFlags("a ring has at most 65535 buffer groups"));

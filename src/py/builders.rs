@@ -10,7 +10,7 @@ use crate::py::pool::{self, PyBufferPool};
 use crate::py::register::personality::{credentials, Credentials};
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
-use crate::py::submit::Common;
+use crate::py::stage::Common;
 use crate::py::{build, convert};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;

@@ -47,7 +47,7 @@ impl PyRing {
         let flags = convert::batch_flags(flags)?;
         let rows = read_write_rows(owner, what, files, bufs, offsets, nbytes, flags)?;
         if owner.ring_id != 0 && owner.ring_id != self.id {
-            return Err(super::submit::another_ring());
+            return Err(super::stage::another_ring());
         }
         Ok(rows)
     }

@@ -21,7 +21,8 @@ use crate::py::keep::Access;
 use crate::py::register::personality::Credentials;
 use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
-use crate::py::submit::{owned_token, Common, Want};
+use crate::py::stage::{owned_token, Common};
+use crate::py::submit::Want;
 use crate::py::{build, convert};
 use crate::sys::abi::io_uring_sqe;
 

@@ -13,7 +13,7 @@ use crate::ops::args::Args;
 use crate::py::direct::{self, Part};
 use crate::py::results::Results;
 use crate::py::sqe;
-use crate::py::submit::another_ring;
+use crate::py::stage::another_ring;
 use crate::ring::bufring::Use;
 use crate::ring::slots::Zeroed;
 use crate::ring::sq::SecondHalf;

@@ -34,6 +34,7 @@ mod results;
 mod ring;
 mod sim;
 mod sqe;
+mod stage;
 mod state;
 mod statx;
 mod submit;

@@ -19,7 +19,7 @@ use crate::py::register::personality::Parts;
 use crate::py::request::RequestKey;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
-use crate::py::submit::{another_ring, owned_token, Common};
+use crate::py::stage::{another_ring, owned_token, Common};
 use crate::ring::sq::SecondHalf;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::opcode;

@@ -15,7 +15,7 @@ use crate::py::direct::{refused, FileCore, PyDirectFile};
 use crate::py::keep::{Keep, CHOOSES};
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
-use crate::py::submit::another_ring;
+use crate::py::stage::another_ring;
 use crate::ring::error::RingError;
 use crate::ring::files::{Handle, Refusal, Update};
 use crate::sys::abi::io_uring_sqe;

@@ -8,7 +8,7 @@ use crate::py::direct::{self, PyDirectFile};
 use crate::py::kernel::AnyKernel;
 use crate::py::request;
 use crate::py::ring::PyRing;
-use crate::py::submit::another_ring;
+use crate::py::stage::another_ring;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
 use crate::ring::register::told;

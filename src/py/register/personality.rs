@@ -210,7 +210,7 @@ impl PyRing {
         self.check_open(py)?;
         if let Ok(personality) = personality.cast::<PyPersonality>() {
             if personality.get().ring_id != self.id {
-                return Err(crate::py::submit::another_ring());
+                return Err(crate::py::stage::another_ring());
             }
             personality.get().check()?;
             return personality.get().close(py);

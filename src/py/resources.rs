@@ -148,12 +148,21 @@ impl PyRing {
 
     /// What was let go of just now may have had tags: they stay readable, as other completions do.
     fn take_last_tags(&self, py: Python<'_>) -> PyResult<()> {
-        self.harvest(py)?;
-        // More than the queue has room for.
-        while !self.hold(py)?.core.is_closed() && self.flush_held_back(py)? {
+        let mut before = None;
+        loop {
             self.harvest(py)?;
+            // More than the queue has room for are had bit by bit. Where the kernel refuses (the
+            // owner's thread has ended, or the ring was never enabled) that must not stop closing.
+            let (have, plan) = {
+                let mut state = self.hold(py)?;
+                (state.have_any(), state.core.plan_flush())
+            };
+            let Some(plan) = plan.filter(|_| before != Some(have)) else { return Ok(()) };
+            before = Some(have);
+            if py.detach(|| plan.run(&self.kernel, None, 0)).is_err() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The ring is drained and about to be closed by the calling thread: let go of what is

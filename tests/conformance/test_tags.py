@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -219,6 +220,31 @@ def test_of_a_ring_that_is_closed(make_ring: Callable[..., uring_rs.Ring], fd: i
     ring.close()
     assert ring.pop().user_data == "unread"  # type: ignore[union-attr]
     assert told(ring) == list(range(1, 101))
+
+
+def test_of_a_ring_that_was_never_enabled(open_ring: Callable[..., uring_rs.Ring], fd: int) -> None:
+    """Nothing can be taken off it, which does not keep it from being closed."""
+    ring = open_ring(2, flags=SetupFlags.R_DISABLED)
+    ring.register_files([fd] * 10, tags=range(1, 11))
+    ring.close()
+    assert ring.closed
+    assert set(told(ring)) <= set(range(1, 11))
+
+
+def test_whose_thread_has_ended(fd: int) -> None:
+    made: list[uring_rs.Ring] = []
+
+    def work() -> None:
+        ring = uring_rs.Ring(2)
+        ring.register_files([fd] * 10, tags=range(1, 11))
+        ring.register_files_update(0, [None] * 8)
+        made.append(ring)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    made[0].close()
+    assert set(told(made[0])) <= set(range(1, 11))
 
 
 def test_more_than_the_queue_has_room_for(make_ring: Callable[..., uring_rs.Ring], fd: int) -> None:

@@ -47,6 +47,7 @@ def test_each_call_on_a_closed_ring(shared: bool) -> None:
         "registered_ring_fd": None,
         "iowait": True,
         "files": None,
+        "cq_eventfd_enabled": True,
     }
     assert all(hasattr(ring, name) for name in FACTS)
     assert "closed" in repr(ring)

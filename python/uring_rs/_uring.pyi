@@ -1005,8 +1005,9 @@ class Sqe:
     ) -> Sqe: ...
     @staticmethod
     def timeout(
-        seconds: float,
+        seconds: float | None = None,
         *,
+        ns: int | None = None,
         count: int = 0,
         absolute: bool = False,
         clock: _Clock = "monotonic",
@@ -1027,8 +1028,9 @@ class Sqe:
     @staticmethod
     def timeout_update(
         request: Request,
-        seconds: float,
+        seconds: float | None = None,
         *,
+        ns: int | None = None,
         absolute: bool = False,
         user_data: object = None,
         flags: int = 0,
@@ -1036,8 +1038,9 @@ class Sqe:
     ) -> Sqe: ...
     @staticmethod
     def link_timeout(
-        seconds: float,
+        seconds: float | None = None,
         *,
+        ns: int | None = None,
         absolute: bool = False,
         clock: _Clock = "monotonic",
         etime_success: bool = False,
@@ -2427,8 +2430,9 @@ class Ring:
     ) -> Request: ...
     def prep_timeout(
         self,
-        seconds: float,
+        seconds: float | None = None,
         *,
+        ns: int | None = None,
         count: int = 0,
         absolute: bool = False,
         clock: _Clock = "monotonic",
@@ -2449,8 +2453,9 @@ class Ring:
     def prep_timeout_update(
         self,
         request: Request,
-        seconds: float,
+        seconds: float | None = None,
         *,
+        ns: int | None = None,
         absolute: bool = False,
         user_data: object = None,
         flags: int = 0,
@@ -2458,8 +2463,9 @@ class Ring:
     ) -> Request: ...
     def prep_link_timeout(
         self,
-        seconds: float,
+        seconds: float | None = None,
         *,
+        ns: int | None = None,
         absolute: bool = False,
         clock: _Clock = "monotonic",
         etime_success: bool = False,

@@ -177,6 +177,20 @@ pub(crate) fn nanoseconds(seconds: &Bound<'_, PyAny>) -> PyResult<u64> {
     Ok(ns.ceil() as u64)
 }
 
+/// A time given in one of two units.
+fn span(seconds: Option<&Bound<'_, PyAny>>, ns: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    match (seconds, ns) {
+        (Some(seconds), None) => nanoseconds(seconds),
+        (None, Some(ns)) => {
+            let ns = ns.cast::<PyInt>().map_err(|_| PyTypeError::new_err("ns must be an int"))?;
+            let ns: i64 = ns.extract().map_err(|_| PyValueError::new_err("ns is out of range"))?;
+            u64::try_from(ns).map_err(|_| PyValueError::new_err("ns must not be negative"))
+        }
+        (None, None) => Err(PyTypeError::new_err("seconds, or ns, is required")),
+        (Some(_), Some(_)) => Err(PyTypeError::new_err("seconds or ns, not both")),
+    }
+}
+
 fn is_number(object: &Bound<'_, PyAny>) -> bool {
     object.is_instance_of::<PyFloat>()
         || object.is_instance_of::<PyInt>()
@@ -203,7 +217,8 @@ pub(crate) fn patience(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u6
 
 /// A time for the kernel: seconds, whether absolute, and on which clock.
 pub(crate) fn time(
-    seconds: &Bound<'_, PyAny>,
+    seconds: Option<&Bound<'_, PyAny>>,
+    ns: Option<&Bound<'_, PyAny>>,
     absolute: bool,
     clock: &str,
     etime_success: bool,
@@ -225,5 +240,5 @@ pub(crate) fn time(
     if etime_success {
         flags |= IORING_TIMEOUT_ETIME_SUCCESS;
     }
-    Ok(Time { ns: nanoseconds(seconds)?, flags })
+    Ok(Time { ns: span(seconds, ns)?, flags })
 }

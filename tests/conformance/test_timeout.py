@@ -338,3 +338,32 @@ def test_multishot_cannot_be_absolute(ring: uring_rs.Ring) -> None:
     with pytest.raises(ValueError, match="absolute"):
         ring.prep_timeout(time.monotonic(), multishot=True, absolute=True)
     idle(ring)
+
+
+def test_nanoseconds(ring: uring_rs.Ring) -> None:
+    """For clocks whose time a float cannot tell exactly."""
+    before = time.monotonic_ns()
+    ring.prep_timeout(ns=20_000_001, user_data="relative")
+    ring.prep_timeout(ns=before + 10_000_000, absolute=True, user_data="absolute")
+    late = ring.prep_timeout(100, user_data="updated")
+    ring.prep_timeout_update(late, ns=30_000_000, user_data="update")
+    ring.submit(wait=4)
+    assert time.monotonic_ns() - before >= 30_000_000
+    assert {cqe.user_data: cqe.res for cqe in ring} == {
+        "relative": -errno.ETIME,
+        "absolute": -errno.ETIME,
+        "updated": -errno.ETIME,
+        "update": 0,
+    }
+    for call in (ring.prep_timeout, ring.prep_link_timeout):
+        with pytest.raises(TypeError, match="seconds, or ns"):
+            call()
+        with pytest.raises(TypeError, match="not both"):
+            call(1, ns=1)
+        for wrong in (1.5, "1", [1]):
+            with pytest.raises(TypeError, match="ns must be an int"):
+                call(ns=wrong)  # type: ignore[arg-type]
+        for wrong in (-1, 2**63):
+            with pytest.raises(ValueError, match="ns"):
+                call(ns=wrong)
+    assert ring.sq_ready == 0

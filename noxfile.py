@@ -110,6 +110,34 @@ def pytest(session: nox.Session, *args: str, **env: str) -> None:
     session.run("pytest", "--min-passed=1", *args, *session.posargs, env=env)
 
 
+def run_in_halves(session: nox.Session, *args: str) -> None:
+    """All tests but those that must be alone, in two processes: most of them wait most of the time.
+
+    Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
+    """
+    first = {"tests/conformance", "tests/cli"}
+    folders = {str(each.parent.relative_to(ROOT)) for each in ROOT.glob("tests/*/test_*.py")}
+    files = {str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_*.py")}
+    second = sorted((folders | files) - first - {"tests/docs"})
+    common = ["--min-passed=1", "-m", "not alone", *args]
+    report = Path(session.create_tmp()) / "second-half.txt"
+    env = {name: value for name, value in session.env.items() if value is not None}
+    command = [str(Path(session.bin) / "pytest"), *common, "-p", "no:cacheprovider", *second]
+    with report.open("wb") as out:
+        other = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **env}
+        )
+    try:
+        session.run("pytest", *common, *sorted(first))
+    finally:
+        # Whatever became of the first half, the second has something to say, too.
+        failed = other.wait() != 0
+        print("the second half:", *command, flush=True)
+        print(report.read_text(errors="replace"), flush=True)
+    if failed:
+        session.error("the second half failed")
+
+
 @nox.session(python=first_python())
 def lint(session: nox.Session) -> None:
     """rustfmt, clippy with and without the Python face, ruff."""
@@ -163,12 +191,16 @@ def tests(session: nox.Session, version: str) -> None:
         session.skip(f"no Python {version} on PATH or under ~/.pyenv/versions")
     session.install(*nox.project.dependency_groups(PROJECT, "test"))
     install_wheel(session)
-    # A CI machine is ours to change for a moment; a contributor's is not.
-    host = ["--host-changes"] if os.environ.get("CI") else []
     # All examples on the oldest Python; the others look for what differs between Pythons.
     first = find_python(version) == first_python()
     profile = [] if first else ["--hypothesis-profile=quick"]
-    pytest(session, "--ignore=tests/docs", *profile, *host)
+    if session.posargs:
+        pytest(session, "--ignore=tests/docs", *profile)
+        return
+    run_in_halves(session, *profile)
+    # A CI machine is ours to change for a moment; a contributor's is not.
+    if os.environ.get("CI"):
+        pytest(session, "--ignore=tests/docs", "-m", "alone", "--host-changes")
 
 
 @nox.session(python=first_python())

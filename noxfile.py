@@ -194,13 +194,17 @@ def tests(session: nox.Session, version: str) -> None:
     # All examples on the oldest Python; the others look for what differs between Pythons.
     first = find_python(version) == first_python()
     profile = [] if first else ["--hypothesis-profile=quick"]
-    if session.posargs:
-        pytest(session, "--ignore=tests/docs", *profile)
-        return
-    run_in_halves(session, *profile)
-    # A CI machine is ours to change for a moment; a contributor's is not.
-    if os.environ.get("CI"):
-        pytest(session, "--ignore=tests/docs", "-m", "alone", "--host-changes")
+    try:
+        if session.posargs:
+            pytest(session, "--ignore=tests/docs", *profile)
+            return
+        run_in_halves(session, *profile)
+        # A CI machine is ours to change for a moment; a contributor's is not.
+        if os.environ.get("CI"):
+            pytest(session, "--ignore=tests/docs", "-m", "alone", "--host-changes")
+    finally:
+        # The tests leave links to anywhere there, and cargo follows them when it packs.
+        shutil.rmtree(session.create_tmp(), ignore_errors=True)
 
 
 @nox.session(python=first_python())

@@ -121,7 +121,7 @@ impl<P: Zeroed> Slots<P> {
         }
         assert!(capacity > 0 && room <= SLOTS_MAX);
         let len = Self::layout(room).size();
-        if let Some(base) = spare::take(len, Self::layout(capacity).size()) {
+        if let Some(base) = spare::SHELF.take(len, Self::layout(capacity).size()) {
             return Self::empty(base.cast(), capacity, room);
         }
         let Ok(base) = syscall::map_reserved(len) else { return Self::new(capacity) };
@@ -330,7 +330,7 @@ impl<P> Drop for Slots<P> {
             let (usable, written) = (size(self.capacity), size(self.fresh));
             // SAFETY: reserved in `growable` with this length, and no request is live (I2). Slots
             // that were never used are still zero.
-            unsafe { spare::give_back(self.base.cast(), layout.size(), usable, written) };
+            unsafe { spare::SHELF.give_back(self.base.cast(), layout.size(), usable, written) };
             return;
         }
         // SAFETY: allocated in `new` with this layout, and no request is live (I2).

@@ -41,6 +41,7 @@ from .availability import (
     is_supported,
     probe,
 )
+from .backend import Backend, backend
 from .errors import (
     Cause,
     ForkedRing,
@@ -119,6 +120,7 @@ __all__ = [
     "AcceptFlags",
     "AtFlags",
     "Availability",
+    "Backend",
     "BufferPool",
     "BufferRing",
     "CancelFlags",
@@ -198,6 +200,7 @@ __all__ = [
     "ZcrxQueue",
     "ZeroEntries",
     "__version__",
+    "backend",
     "cqe_dtype",
     "errors",
     "flags",

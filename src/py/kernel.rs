@@ -3,9 +3,12 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
+use crate::bulk::host::Host;
+use crate::bulk::work::Work;
 use crate::ring::kernel::{Kernel, Linux};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
+use crate::sys::file::Status;
 use crate::sys::Errno;
 
 /// The kernel behind a ring. The branch costs a nanosecond per system call, and lets one Python
@@ -77,5 +80,37 @@ impl Kernel for AnyKernel {
 
     fn now_ns(&self) -> u64 {
         ask!(self, k => k.now_ns())
+    }
+}
+
+impl Host for AnyKernel {
+    type Kernel = AnyKernel;
+
+    fn kernel(&self) -> AnyKernel {
+        self.clone()
+    }
+
+    unsafe fn carry_out(&self, work: &Work) -> i32 {
+        // SAFETY: the caller's contract is the same (I2).
+        ask!(self, k => unsafe { k.carry_out(work) })
+    }
+
+    #[inline]
+    unsafe fn try_now(&self, work: &Work) -> Option<i32> {
+        // SAFETY: the caller's contract is the same (I2).
+        ask!(self, k => unsafe { k.try_now(work) })
+    }
+
+    unsafe fn drop_fd(&self, fd: i32) {
+        // SAFETY: the caller's contract is the same (I10).
+        ask!(self, k => unsafe { k.drop_fd(fd) })
+    }
+
+    fn status(&self, fd: i32) -> Result<Status, Errno> {
+        ask!(self, k => k.status(fd))
+    }
+
+    fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
+        ask!(self, k => k.cached_pages(fd, offset, len))
     }
 }

@@ -17,6 +17,8 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
+#[allow(dead_code, reason = "what jobs share comes before the first of them")]
+mod jobs;
 mod keep;
 mod kernel;
 mod live;

@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod consts;
 pub mod errno;
+pub mod file;
 pub mod opcode;
 pub mod os;
 pub mod register;

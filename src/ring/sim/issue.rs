@@ -271,7 +271,7 @@ impl World {
         Ok(file)
     }
 
-    fn open(&mut self, dir: i32, path: &[u8], flags: u32, mode: Mode) -> Outcome {
+    pub(super) fn open(&mut self, dir: i32, path: &[u8], flags: u32, mode: Mode) -> Outcome {
         use crate::sys::os::{O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_TRUNC, O_WRONLY};
         let has = |bit: i32| flags & bit as u32 != 0;
         if (has(O_CREAT) || has(O_TRUNC)) && mode == Mode::Inline {

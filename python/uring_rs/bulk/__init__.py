@@ -1,0 +1,9 @@
+"""Whole jobs on files: many at a time, in one call, with bounded memory.
+
+These functions choose the fastest way by themselves: plain system calls for what is cached, a ring
+for what has to wait, threads where rings are refused. `uring_rs.backend()` tells which it is.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -25,6 +25,7 @@ from ._native import (
     Personality,
     PooledBuffer,
     ProvidedBuffers,
+    ReadMany,
     RegisteredBuffer,
     Request,
     Ring,
@@ -42,6 +43,7 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
+from .bulk import read_many
 from .errors import (
     Cause,
     ForkedRing,
@@ -161,6 +163,7 @@ __all__ = [
     "PooledBuffer",
     "ProbeOpFlags",
     "ProvidedBuffers",
+    "ReadMany",
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
@@ -207,5 +210,6 @@ __all__ = [
     "is_supported",
     "probe",
     "query",
+    "read_many",
     "send_msg",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "Personality",
     "PooledBuffer",
     "ProvidedBuffers",
+    "ReadMany",
     "RegisteredBuffer",
     "Request",
     "Ring",
@@ -68,6 +69,7 @@ try:
         Personality,
         PooledBuffer,
         ProvidedBuffers,
+        ReadMany,
         RegisteredBuffer,
         Request,
         Ring,
@@ -142,6 +144,12 @@ except ImportError as _error:
 
         class RegisteredBuffer(_Missing):
             """A registered buffer, of which there are none here."""
+
+        class ReadMany(_Missing):
+            """What `read_many` gives, which cannot be had here."""
+
+            def __class_getitem__(cls, _item: object) -> object:
+                return cls
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""

@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
+from types import GenericAlias, TracebackType
 from typing import (
     Any,
     ClassVar,
+    Generic,
     Literal,
     Protocol,
     Self,
     SupportsIndex,
     TypeAlias,
+    TypedDict,
+    TypeVar,
     final,
     type_check_only,
 )
@@ -33,6 +36,7 @@ __all__ = [
     "Personality",
     "PooledBuffer",
     "ProvidedBuffers",
+    "ReadMany",
     "RegisteredBuffer",
     "Request",
     "Ring",
@@ -2655,6 +2659,52 @@ class StatxResult:
     def __hash__(self) -> int: ...
 
 @final
+@type_check_only
+class _ReadManyStats(TypedDict):
+    at_once: int
+    plain: int
+    ring: int
+    threads: int
+    enters: int
+    backend: Literal["io_uring", "threads", "syscalls"]
+    files: int
+    failed: int
+    bytes: int
+    peak_bytes: int
+
+_PathT = TypeVar("_PathT", covariant=True)
+_DataT = TypeVar("_DataT", covariant=True)
+
+@final
+class ReadMany(Generic[_PathT, _DataT]):
+    def __new__(
+        cls,
+        paths: Iterable[_PathT],
+        *,
+        in_flight: int = 64,
+        order: str = "completion",
+        max_bytes: int | None = None,
+        errors: str = "raise",
+        out: Sequence[Buffer] | Buffer | None = None,
+        dir_fd: int | _HasFileno | None = None,
+        way: str = "auto",
+        kernel: SimKernel | None = None,
+    ) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[_PathT, _DataT]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def stats(self) -> _ReadManyStats: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
 class SimKernel:
     def __new__(
         cls,

@@ -106,6 +106,10 @@ impl Host for AnyKernel {
         ask!(self, k => unsafe { k.drop_fd(fd) })
     }
 
+    fn let_it_wait(&self, fd: i32) {
+        ask!(self, k => k.let_it_wait(fd));
+    }
+
     fn status(&self, fd: i32) -> Result<Status, Errno> {
         ask!(self, k => k.status(fd))
     }

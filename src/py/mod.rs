@@ -17,7 +17,6 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
-#[allow(dead_code, reason = "what jobs share comes before the first of them")]
 mod jobs;
 mod keep;
 mod kernel;
@@ -68,6 +67,7 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<direct::PyDirectFile>()?;
     m.add_class::<direct::PyFileTable>()?;
     m.add_class::<sim::PySimKernel>()?;
+    m.add_class::<jobs::read_many::PyReadMany>()?;
     m.add_class::<statx::PyStatxResult>()?;
     m.add_class::<register::personality::PyPersonality>()?;
     m.add_class::<register::region::PyMemoryRegion>()?;

@@ -31,6 +31,7 @@ from ._native import (
     SimKernel,
     Sqe,
     StatxResult,
+    TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -109,6 +110,7 @@ from .flags import (
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
+from .tree import CopyResult, copy, stat_many, walk
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -125,6 +127,7 @@ __all__ = [
     "Cause",
     "CloneBuffersFlags",
     "Completion",
+    "CopyResult",
     "CqRingFlags",
     "CqeArray",
     "CqeFlags",
@@ -187,6 +190,7 @@ __all__ = [
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "TooManyEntries",
+    "TreeWalk",
     "UnsupportedOperation",
     "UringCmdFlags",
     "UringError",
@@ -198,6 +202,7 @@ __all__ = [
     "ZcrxQueue",
     "ZeroEntries",
     "__version__",
+    "copy",
     "cqe_dtype",
     "errors",
     "flags",
@@ -205,4 +210,6 @@ __all__ = [
     "probe",
     "query",
     "send_msg",
+    "stat_many",
+    "walk",
 ]

@@ -1,0 +1,3 @@
+//! Engines that run whole jobs without Python.
+
+pub mod tree;

@@ -32,6 +32,7 @@ from ._native import (
     SimKernel,
     Sqe,
     StatxResult,
+    TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -112,6 +113,7 @@ from .flags import (
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
+from .tree import CopyResult, copy, stat_many, walk
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -129,6 +131,7 @@ __all__ = [
     "Cause",
     "CloneBuffersFlags",
     "Completion",
+    "CopyResult",
     "CqRingFlags",
     "CqeArray",
     "CqeFlags",
@@ -192,6 +195,7 @@ __all__ = [
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "TooManyEntries",
+    "TreeWalk",
     "UnsupportedOperation",
     "UringCmdFlags",
     "UringError",
@@ -204,6 +208,7 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "copy",
     "cqe_dtype",
     "errors",
     "flags",
@@ -212,4 +217,6 @@ __all__ = [
     "query",
     "read_many",
     "send_msg",
+    "stat_many",
+    "walk",
 ]

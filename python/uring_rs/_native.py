@@ -31,8 +31,11 @@ __all__ = [
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
+    "_copy",
+    "_stat_many",
     "import_error",
     "send_msg",
     "unavailable",
@@ -76,8 +79,11 @@ try:
         SimKernel,
         Sqe,
         StatxResult,
+        TreeWalk,
         ZcrxBuffer,
         ZcrxQueue,
+        _copy,
+        _stat_many,
         send_msg,
     )
 except ImportError as _error:
@@ -156,3 +162,12 @@ except ImportError as _error:
 
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""
+
+        class TreeWalk(_Missing):
+            """A walk over a tree, which cannot be made here."""
+
+        def _copy(*_args: object) -> None:
+            raise unavailable()
+
+        def _stat_many(*_args: object) -> None:
+            raise unavailable()

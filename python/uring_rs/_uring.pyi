@@ -43,15 +43,18 @@ __all__ = [
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
     "__version__",
     "_close_all",
     "_constants",
+    "_copy",
     "_graveyard",
     "_operations",
     "_query",
     "_register_operations",
+    "_stat_many",
     "probe",
     "send_msg",
 ]
@@ -2753,3 +2756,44 @@ def _register_operations() -> list[dict[str, Any]]: ...
 def _constants() -> list[tuple[str, int, str]]: ...
 def _close_all() -> None: ...
 def _graveyard() -> int: ...
+
+_Path = TypeVar("_Path", str, bytes)
+_Value_co = TypeVar("_Value_co", covariant=True)
+
+@final
+class TreeWalk(Generic[_Path, _Value_co]):
+    """A walk under way: an iterator of pairs of a path and what is known of it."""
+
+    def __new__(
+        cls,
+        top: bytes,
+        stat: bool,
+        follow: bool,
+        collect: bool,
+        as_bytes: bool,
+        threads: int | None,
+        /,
+    ) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[_Path, _Value_co]: ...
+    def close(self) -> None:
+        """End the walk and close what it holds open. Harmless when it has ended."""
+
+def _copy(
+    src: bytes,
+    dst: bytes,
+    recursive: bool,
+    collect: bool,
+    specials: bool,
+    threads: int | None,
+    progress: Callable[[int, int | None, int], object] | None,
+    /,
+) -> tuple[bytes, dict[str, int], list[tuple[int, str | None, bytes, bytes | None]]]: ...
+def _stat_many(
+    paths: Iterable[str | bytes | os.PathLike[str] | os.PathLike[bytes]],
+    follow: bool,
+    dir_fd: int | None,
+    collect: bool,
+    threads: int | None,
+    /,
+) -> list[Any]: ...

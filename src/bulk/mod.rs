@@ -13,4 +13,5 @@ pub mod read_many;
 mod ring_pump;
 #[cfg(feature = "sim")]
 mod sim_host;
+pub mod tree;
 pub mod work;

@@ -42,6 +42,7 @@ mod submit;
 mod tables;
 mod tags;
 mod trace;
+mod tree;
 mod wake;
 
 use pyo3::prelude::*;
@@ -83,6 +84,7 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
     m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
+    tree::install(m)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

@@ -11,5 +11,6 @@ pub mod opcode;
 pub mod os;
 pub mod register;
 pub mod syscall;
+pub mod tree;
 
 pub use errno::Errno;

@@ -42,6 +42,7 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
+from .bulk.ranges import Ranges, read_ranges
 from .errors import (
     Cause,
     ForkedRing,
@@ -161,6 +162,7 @@ __all__ = [
     "PooledBuffer",
     "ProbeOpFlags",
     "ProvidedBuffers",
+    "Ranges",
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
@@ -207,5 +209,6 @@ __all__ = [
     "is_supported",
     "probe",
     "query",
+    "read_ranges",
     "send_msg",
 ]

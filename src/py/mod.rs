@@ -17,7 +17,7 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
-#[allow(dead_code, reason = "what jobs share comes before the first of them")]
+
 mod jobs;
 mod keep;
 mod kernel;
@@ -83,6 +83,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
     m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
+    m.add_class::<jobs::pages::PyPages>()?;
+    m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

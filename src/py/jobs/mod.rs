@@ -2,6 +2,9 @@
 //!
 //! What all of them share: which way they go, how they wait, what they say of it afterwards.
 
+pub(crate) mod pages;
+pub(crate) mod ranges;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyValueError;

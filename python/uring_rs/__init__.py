@@ -45,6 +45,7 @@ from .availability import (
 )
 from .backend import Backend, backend
 from .bulk import read_many
+from .bulk.ranges import Ranges, read_ranges
 from .errors import (
     Cause,
     ForkedRing,
@@ -166,6 +167,7 @@ __all__ = [
     "PooledBuffer",
     "ProbeOpFlags",
     "ProvidedBuffers",
+    "Ranges",
     "ReadMany",
     "RecvSendFlags",
     "RegWaitFlags",
@@ -216,6 +218,7 @@ __all__ = [
     "probe",
     "query",
     "read_many",
+    "read_ranges",
     "send_msg",
     "stat_many",
     "walk",

@@ -37,6 +37,7 @@ __all__ = [
     "_copy",
     "_stat_many",
     "import_error",
+    "read_ranges",
     "send_msg",
     "unavailable",
 ]
@@ -86,6 +87,7 @@ try:
         _stat_many,
         send_msg,
     )
+    from ._uring import _read_ranges as read_ranges
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -131,6 +133,10 @@ except ImportError as _error:
 
         def send_msg(*_args: object, **_kwargs: object) -> None:
             """Post a completion into a ring, of which there are none here."""
+            raise unavailable()
+
+        def read_ranges(*_args: object, **_kwargs: object) -> None:
+            """Read ranges of files, which cannot be done here."""
             raise unavailable()
 
         class BufferRing(_Missing):

@@ -216,13 +216,35 @@ impl<H: Host> Pump<H> {
         Ok(())
     }
 
+    /// Do it now if that needs no waiting, whatever the options say.
+    ///
+    /// # Safety
+    /// As for [`Host::try_now`].
+    #[inline]
+    pub unsafe fn try_now(&mut self, work: &Work) -> Option<i32> {
+        // SAFETY: the caller's promise (I2).
+        let done = unsafe { self.host.try_now(work) };
+        self.counts.at_once += u64::from(done.is_some());
+        done
+    }
+
+    /// Do it now by a plain system call, however long that takes.
+    ///
+    /// # Safety
+    /// As for [`Host::carry_out`].
+    #[inline]
+    pub unsafe fn carry_out(&mut self, work: &Work) -> i32 {
+        self.counts.plain += 1;
+        // SAFETY: the caller's promise (I2).
+        unsafe { self.host.carry_out(work) }
+    }
+
     /// # Safety
     /// As for [`Host::carry_out`].
     unsafe fn without_waiting(&mut self, work: &Work) -> Option<i32> {
         if self.options.depth <= 1 && self.options.way != Way::Ring {
-            self.counts.plain += 1;
             // SAFETY: the caller's promise (I2).
-            return Some(unsafe { self.host.carry_out(work) });
+            return Some(unsafe { self.carry_out(work) });
         }
         let luck = match work {
             Work::Open { .. } => &mut self.opens,

@@ -8,6 +8,7 @@ use crate::bulk::work::Work;
 use crate::ring::kernel::{Kernel, Linux};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
+use crate::sys::direct::Alignment;
 use crate::sys::file::Status;
 use crate::sys::Errno;
 
@@ -116,5 +117,29 @@ impl Host for AnyKernel {
 
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         ask!(self, k => k.cached_pages(fd, offset, len))
+    }
+
+    fn direct_alignment(&self, fd: i32) -> Option<Alignment> {
+        ask!(self, k => k.direct_alignment(fd))
+    }
+
+    fn reopen(&self, fd: i32, flags: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.reopen(fd, flags))
+    }
+
+    fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.status_flags(fd))
+    }
+
+    fn in_memory(&self, fd: i32) -> bool {
+        ask!(self, k => k.in_memory(fd))
+    }
+
+    fn advise_random(&self, fd: i32) {
+        ask!(self, k => k.advise_random(fd));
+    }
+
+    fn poll_in(&self, fd: i32, patience_ns: u64) -> Result<bool, Errno> {
+        ask!(self, k => k.poll_in(fd, patience_ns))
     }
 }

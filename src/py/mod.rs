@@ -85,6 +85,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
     tree::install(m)?;
+    m.add_class::<jobs::pages::PyPages>()?;
+    m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

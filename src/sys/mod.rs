@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod consts;
+pub mod direct;
 pub mod errno;
 pub mod file;
 pub mod opcode;

@@ -453,6 +453,4 @@ def test_require_uring(tmp_path: Path, way: str) -> None:
         with pytest.raises(uring_rs.UringUnavailable):
             read_many(paths, require_uring=True)
     else:
-        assert [data for _, data in read_many(paths, require_uring=True)] == [
-            paths[0].read_bytes()
-        ]
+        assert [data for _, data in read_many(paths, require_uring=True)] == [paths[0].read_bytes()]

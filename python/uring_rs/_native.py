@@ -20,6 +20,7 @@ __all__ = [
     "DirectFile",
     "FileTable",
     "FixedBuffer",
+    "IoCompletion",
     "MemoryRegion",
     "Personality",
     "PooledBuffer",
@@ -32,6 +33,7 @@ __all__ = [
     "StatxResult",
     "ZcrxBuffer",
     "ZcrxQueue",
+    "_IoQueue",
     "import_error",
     "send_msg",
     "unavailable",
@@ -64,6 +66,7 @@ try:
         DirectFile,
         FileTable,
         FixedBuffer,
+        IoCompletion,
         MemoryRegion,
         Personality,
         PooledBuffer,
@@ -76,6 +79,7 @@ try:
         StatxResult,
         ZcrxBuffer,
         ZcrxQueue,
+        _IoQueue,
         send_msg,
     )
 except ImportError as _error:
@@ -148,3 +152,9 @@ except ImportError as _error:
 
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""
+
+        class _IoQueue(_Missing):
+            """The compiled half of a queue, which cannot be made here."""
+
+        class IoCompletion(_Missing):
+            """The completion of a queue's request, of which there are none here."""

@@ -9,6 +9,7 @@ pub mod host;
 pub mod job;
 mod pool;
 pub mod pump;
+pub mod queue;
 mod ring_pump;
 #[cfg(feature = "sim")]
 mod sim_host;

@@ -111,6 +111,7 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .ioqueue import IoCompletion, IoCompletions, IoOp, IoQueue
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
@@ -147,6 +148,10 @@ __all__ = [
     "ForkedRing",
     "FsyncFlags",
     "InvalidEntries",
+    "IoCompletion",
+    "IoCompletions",
+    "IoOp",
+    "IoQueue",
     "KernelInfo",
     "MadviseAdvice",
     "MemRegionFlags",

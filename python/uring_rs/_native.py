@@ -20,6 +20,7 @@ __all__ = [
     "DirectFile",
     "FileTable",
     "FixedBuffer",
+    "IoCompletion",
     "MemoryRegion",
     "Personality",
     "PooledBuffer",
@@ -36,6 +37,7 @@ __all__ = [
     "ZcrxQueue",
     "_copy",
     "_stat_many",
+    "_IoQueue",
     "import_error",
     "read_ranges",
     "send_msg",
@@ -69,6 +71,7 @@ try:
         DirectFile,
         FileTable,
         FixedBuffer,
+        IoCompletion,
         MemoryRegion,
         Personality,
         PooledBuffer,
@@ -85,6 +88,7 @@ try:
         ZcrxQueue,
         _copy,
         _stat_many,
+        _IoQueue,
         send_msg,
     )
     from ._uring import _read_ranges as read_ranges
@@ -177,3 +181,7 @@ except ImportError as _error:
 
         def _stat_many(*_args: object) -> None:
             raise unavailable()
+        class _IoQueue(_Missing):
+            """The compiled half of a queue, which cannot be made here."""
+        class IoCompletion(_Missing):
+            """The completion of a queue's request, of which there are none here."""

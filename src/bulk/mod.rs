@@ -9,6 +9,7 @@ pub mod host;
 pub mod job;
 mod pool;
 pub mod pump;
+pub mod queue;
 pub mod ranges;
 pub mod read_many;
 mod ring_pump;

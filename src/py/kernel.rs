@@ -4,6 +4,8 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use crate::bulk::host::Host;
+use crate::bulk::queue::host::QueueHost;
+use crate::bulk::queue::op::Op;
 use crate::bulk::work::Work;
 use crate::ring::kernel::{Kernel, Linux};
 use crate::ring::sim::SimKernel;
@@ -141,5 +143,28 @@ impl Host for AnyKernel {
 
     fn poll_in(&self, fd: i32, patience_ns: u64) -> Result<bool, Errno> {
         ask!(self, k => k.poll_in(fd, patience_ns))
+    }
+}
+
+impl QueueHost for AnyKernel {
+    fn bell(&self) -> Result<i32, Errno> {
+        ask!(self, k => k.bell())
+    }
+
+    fn ring_bell(&self, bell: i32) -> Result<(), Errno> {
+        ask!(self, k => k.ring_bell(bell))
+    }
+
+    fn take_bell(&self, bell: i32) -> bool {
+        ask!(self, k => k.take_bell(bell))
+    }
+
+    fn duplicate(&self, fd: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.duplicate(fd))
+    }
+
+    unsafe fn perform(&self, fd: i32, op: &Op, offset: u64) -> i32 {
+        // SAFETY: the caller's contract is the same (I2).
+        ask!(self, k => unsafe { k.perform(fd, op, offset) })
     }
 }

@@ -24,6 +24,7 @@ mod live;
 mod picked;
 mod pool;
 mod probe;
+mod queue;
 mod rawtype;
 mod reap;
 mod records;
@@ -74,6 +75,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<register::region::PyMemoryRegion>()?;
     m.add_class::<register::zcrx::PyZcrxQueue>()?;
     m.add_class::<register::zcrx::PyZcrxBuffer>()?;
+    m.add_class::<queue::PyQueue>()?;
+    m.add_class::<queue::completion::PyIoCompletion>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;

@@ -22,6 +22,7 @@ __all__ = [
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
     "RegisteredBuffer",
@@ -66,6 +67,7 @@ try:
         FixedBuffer,
         MemoryRegion,
         Personality,
+        PollSet,
         PooledBuffer,
         ProvidedBuffers,
         RegisteredBuffer,
@@ -145,6 +147,9 @@ except ImportError as _error:
 
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
+
+        class PollSet(_Missing):
+            """What a selector watches with a ring, which cannot be made here."""
 
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from selectors import SelectorKey
 from types import TracebackType
 from typing import (
     Any,
@@ -31,6 +32,7 @@ __all__ = [
     "FixedBuffer",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
     "RegisteredBuffer",
@@ -2655,6 +2657,21 @@ class StatxResult:
     def __hash__(self) -> int: ...
 
 @final
+@final
+class PollSet:
+    def __new__(cls, entries: int, kernel: SimKernel | None = None) -> Self: ...
+    def add(self, fd: int, events: int, /) -> None: ...
+    def change(self, fd: int, events: int, /) -> None: ...
+    def remove(self, fd: int, /) -> None: ...
+    def poll(
+        self, timeout: float | None, keys: dict[int, SelectorKey], /
+    ) -> list[tuple[SelectorKey, int]]: ...
+    def close(self) -> None: ...
+    @property
+    def broken(self) -> str | None: ...
+    @property
+    def counts(self) -> tuple[int, int, int]: ...
+
 class SimKernel:
     def __new__(
         cls,

@@ -3,9 +3,11 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use crate::ring::kernel::{Kernel, Linux};
+use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
+use crate::sys::os::pollfd;
+use crate::sys::readiness::FileIdentity;
 use crate::sys::Errno;
 
 /// The kernel behind a ring. The branch costs a nanosecond per system call, and lets one Python
@@ -77,5 +79,20 @@ impl Kernel for AnyKernel {
 
     fn now_ns(&self) -> u64 {
         ask!(self, k => k.now_ns())
+    }
+}
+
+impl Readiness for AnyKernel {
+    fn identity(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.identity(fd))
+    }
+
+    fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.waitable(fd))
+    }
+
+    #[inline]
+    fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
+        ask!(self, k => k.poll(fds, timeout_ns))
     }
 }

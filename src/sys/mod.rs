@@ -8,6 +8,7 @@ pub mod consts;
 pub mod errno;
 pub mod opcode;
 pub mod os;
+pub mod readiness;
 pub mod register;
 pub mod syscall;
 

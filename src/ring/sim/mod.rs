@@ -20,6 +20,7 @@ mod issue;
 mod memory;
 mod options;
 mod prepare;
+mod readiness;
 mod register;
 mod request;
 mod rng;

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UringSelector"]
 
+# As it is now: a program may have us be the default selector.
+_STANDARD = selectors.DefaultSelector
 _EVENTS = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
@@ -256,7 +258,7 @@ class UringSelector(selectors.BaseSelector):
 
     def _fall_back(self, reason: str) -> None:
         """From now on let the standard library's selector do the waiting."""
-        standard = selectors.DefaultSelector()
+        standard = _STANDARD()
         for key in self._keys.values():
             # One that was closed would be reported no more by epoll either.
             with contextlib.suppress(KeyError, ValueError, OSError):

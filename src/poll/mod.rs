@@ -248,7 +248,7 @@ impl<K: Readiness> PollSet<K> {
                 budget = self.enter_for_all(budget)?;
                 continue;
             }
-            if self.short && self.ready.is_empty() {
+            if self.short {
                 self.ask_about_all();
             }
             if !self.ready.is_empty() || !may_wait {

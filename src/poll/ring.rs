@@ -1,6 +1,6 @@
 //! The selector's own ring: made, woken from outside, and let go of.
 
-use crate::poll::table::QUEUED;
+use crate::poll::table::{of_key, QUEUED};
 use crate::poll::{thread, PollSet};
 use crate::ring::error::RingError;
 use crate::ring::kernel::Readiness;
@@ -10,12 +10,15 @@ use crate::ring::wait::EnterPlan;
 use crate::ring::Ring;
 use crate::sys::abi::{__kernel_timespec, io_uring_cqe, io_uring_sqe, io_uring_sync_cancel_reg};
 use crate::sys::consts::*;
+use crate::sys::Errno;
 
 /// A completion queue of more places is of no use: the kernel's table of polls, whose size follows
 /// from it, grows no further than with 8192.
 const CQ_ENTRIES_MOST: u32 = 16_384;
 /// So many descriptors for each place of the completion queue before it grows.
 const CROWD: u32 = 2;
+/// So often closing tries to cancel what does not end.
+const TRIES: u32 = 20;
 
 /// What a poll request keeps alive.
 pub(super) struct Nothing;
@@ -28,6 +31,8 @@ pub(super) struct PollRing<K: Readiness> {
     ring: Ring<K, Nothing>,
     /// `Cq::dropped` of a healthy ring.
     dropped: u32,
+    /// Poll requests staged or with the kernel.
+    in_flight: u32,
 }
 
 impl<K: Readiness> PollRing<K> {
@@ -39,7 +44,7 @@ impl<K: Readiness> PollRing<K> {
         // To wait for a connection is not to wait for a disk.
         let _ = ring.set_iowait(false);
         let dropped = ring.cq().dropped();
-        Ok(PollRing { ring, dropped })
+        Ok(PollRing { ring, dropped, in_flight: 0 })
     }
 
     pub(super) fn enable(&mut self) -> Result<(), RingError> {
@@ -70,12 +75,29 @@ impl<K: Readiness> PollRing<K> {
     }
 
     /// False if there is no room.
+    #[inline]
     pub(super) fn push(&mut self, sqe: io_uring_sqe) -> bool {
-        self.ring.sq().push(sqe).is_ok()
+        let pushed = self.ring.sq().push(sqe).is_ok();
+        self.in_flight += u32::from(pushed && sqe.opcode == IORING_OP_POLL_ADD);
+        pushed
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<io_uring_cqe> {
-        self.ring.cq().pop()
+        let cqe = self.ring.cq().pop()?;
+        if cqe.flags & IORING_CQE_F_MORE == 0 && of_key(cqe.user_data).is_some() {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
+        Some(cqe)
+    }
+
+    /// Take back what the kernel has not taken. By the ring's owner.
+    fn take_back(&mut self) {
+        let in_flight = &mut self.in_flight;
+        let sq = self.ring.sq();
+        sq.unpublish();
+        let mark = sq.mark().wrapping_sub(sq.staged());
+        sq.rollback(mark, |key| *in_flight -= u32::from(of_key(key).is_some()));
     }
 
     pub(super) fn reaped(&mut self) {
@@ -111,11 +133,25 @@ impl<K: Readiness> PollRing<K> {
         self.ring.abandon();
     }
 
-    /// Cancel all requests and let the kernel finish with them, so that their files are let go of
-    /// when this returns. By the ring's owner.
-    fn empty(&mut self, kernel: &K, most: u32) {
-        self.ring.sq().unpublish();
-        self.ring.discard(|_| {});
+    /// Cancel all requests and see the end of each, so that their files are let go of when this
+    /// returns. By the ring's owner. Where the kernel keeps failing, closing has to do.
+    fn empty(&mut self, kernel: &K) {
+        self.take_back();
+        let mut tries = TRIES;
+        while self.in_flight > 0 && tries > 0 {
+            let before = self.in_flight;
+            let done = self.cancel_all().and_then(|()| self.plan_now()?.run(kernel, None, 0));
+            while self.pop().is_some() {}
+            self.reaped();
+            match done {
+                Ok(_) if self.in_flight < before => continue,
+                Err(error) if !error.passes() => return,
+                _ => tries -= 1,
+            }
+        }
+    }
+
+    fn cancel_all(&mut self) -> Result<(), RingError> {
         let mut cancel = io_uring_sync_cancel_reg {
             fd: -1,
             flags: IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
@@ -124,17 +160,11 @@ impl<K: Readiness> PollRing<K> {
         };
         let arg = core::ptr::from_mut(&mut cancel).cast();
         // SAFETY: what SYNC_CANCEL takes, read during the call only (I12).
-        let _ = unsafe { self.ring.register(IORING_REGISTER_SYNC_CANCEL, arg, 1) };
-        for _ in 0..most {
-            while self.ring.cq().pop().is_some() {}
-            self.ring.reaped();
-            if !self.holds_back() {
-                return;
-            }
-            let Ok(plan) = self.plan_now() else { return };
-            if plan.run(kernel, None, 0).is_err() {
-                return;
-            }
+        match unsafe { self.ring.register(IORING_REGISTER_SYNC_CANCEL, arg, 1) } {
+            // Linux before 6.0 knows no synchronous cancellation, and ends polls with the ring.
+            Err(error @ RingError::Sys(_, Errno::EINVAL)) => Err(error),
+            // Nothing was found, or not everything has ended yet.
+            _ => Ok(()),
         }
     }
 }
@@ -213,7 +243,7 @@ impl<K: Readiness> PollSet<K> {
         self.owner = thread::NOBODY;
         if let Some(mut ring) = self.ring.take() {
             if mine {
-                ring.empty(&self.kernel, self.registered.saturating_add(16));
+                ring.empty(&self.kernel);
             }
         }
     }

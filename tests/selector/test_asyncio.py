@@ -37,7 +37,7 @@ assert made, "no loop used it"
 
 # At least so many tests of each must have run, whatever the version of Python.
 SHORT = {
-    "test_events.EPollEventLoopTests": 25,
+    "test_events.EPollEventLoopTests": 18,
     "test_sock_lowlevel.EPollEventLoopTests": 9,
     "test_streams": 50,
     "test_server": 1,

@@ -23,6 +23,7 @@ __all__ = [
     "IoCompletion",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
     "ReadMany",
@@ -35,9 +36,9 @@ __all__ = [
     "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
+    "_IoQueue",
     "_copy",
     "_stat_many",
-    "_IoQueue",
     "import_error",
     "read_ranges",
     "send_msg",
@@ -74,6 +75,7 @@ try:
         IoCompletion,
         MemoryRegion,
         Personality,
+        PollSet,
         PooledBuffer,
         ProvidedBuffers,
         ReadMany,
@@ -87,8 +89,8 @@ try:
         ZcrxBuffer,
         ZcrxQueue,
         _copy,
-        _stat_many,
         _IoQueue,
+        _stat_many,
         send_msg,
     )
     from ._uring import _read_ranges as read_ranges
@@ -170,6 +172,9 @@ except ImportError as _error:
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
 
+        class PollSet(_Missing):
+            """What a selector watches with a ring, which cannot be made here."""
+
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""
 
@@ -181,7 +186,9 @@ except ImportError as _error:
 
         def _stat_many(*_args: object) -> None:
             raise unavailable()
+
         class _IoQueue(_Missing):
             """The compiled half of a queue, which cannot be made here."""
+
         class IoCompletion(_Missing):
             """The completion of a queue's request, of which there are none here."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from selectors import SelectorKey
 from types import GenericAlias, TracebackType
 from typing import (
     Any,
@@ -36,6 +37,7 @@ __all__ = [
     "IoCompletion",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
     "ReadMany",
@@ -2710,6 +2712,21 @@ class ReadMany(Generic[_PathT, _DataT]):
     @property
     def stats(self) -> _ReadManyStats: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+@final
+class PollSet:
+    def __new__(cls, entries: int, kernel: SimKernel | None = None) -> Self: ...
+    def add(self, fd: int, events: int, /) -> None: ...
+    def change(self, fd: int, events: int, /) -> None: ...
+    def remove(self, fd: int, /) -> None: ...
+    def poll(
+        self, timeout: float | None, keys: dict[int, SelectorKey], /
+    ) -> list[tuple[SelectorKey, int]]: ...
+    def close(self) -> None: ...
+    @property
+    def broken(self) -> str | None: ...
+    @property
+    def counts(self) -> tuple[int, int, int]: ...
 
 class SimKernel:
     def __new__(

@@ -7,11 +7,13 @@ use crate::bulk::host::Host;
 use crate::bulk::queue::host::QueueHost;
 use crate::bulk::queue::op::Op;
 use crate::bulk::work::Work;
-use crate::ring::kernel::{Kernel, Linux};
+use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
 use crate::sys::direct::Alignment;
 use crate::sys::file::Status;
+use crate::sys::os::pollfd;
+use crate::sys::readiness::FileIdentity;
 use crate::sys::Errno;
 
 /// The kernel behind a ring. The branch costs a nanosecond per system call, and lets one Python
@@ -166,5 +168,20 @@ impl QueueHost for AnyKernel {
     unsafe fn perform(&self, fd: i32, op: &Op, offset: u64) -> i32 {
         // SAFETY: the caller's contract is the same (I2).
         ask!(self, k => unsafe { k.perform(fd, op, offset) })
+    }
+}
+
+impl Readiness for AnyKernel {
+    fn identity(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.identity(fd))
+    }
+
+    fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.waitable(fd))
+    }
+
+    #[inline]
+    fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
+        ask!(self, k => k.poll(fds, timeout_ns))
     }
 }

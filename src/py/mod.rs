@@ -34,6 +34,7 @@ mod request;
 mod resources;
 mod results;
 mod ring;
+mod selector;
 mod sim;
 mod sqe;
 mod stage;
@@ -70,6 +71,7 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<direct::PyFileTable>()?;
     m.add_class::<sim::PySimKernel>()?;
     m.add_class::<jobs::read_many::PyReadMany>()?;
+    m.add_class::<selector::PyPollSet>()?;
     m.add_class::<statx::PyStatxResult>()?;
     m.add_class::<register::personality::PyPersonality>()?;
     m.add_class::<register::region::PyMemoryRegion>()?;

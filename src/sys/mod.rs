@@ -10,6 +10,7 @@ pub mod errno;
 pub mod file;
 pub mod opcode;
 pub mod os;
+pub mod readiness;
 pub mod register;
 pub mod syscall;
 pub mod tree;

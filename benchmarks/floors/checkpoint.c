@@ -69,6 +69,7 @@ int main(int argc, char **argv)
 {
     arguments(argc, argv);
     saving = !strcmp(A.variant, "save");
+    noted = saving ? A.new : A.file;
     count = (unsigned)atoi(A.cell[0]);
     memory = populated((size_t)count * MIB);
     uint64_t *word = (uint64_t *)memory, blocks = (uint64_t)count * (MIB / BLOCK);

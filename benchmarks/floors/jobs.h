@@ -41,6 +41,35 @@ static inline char *populated(size_t size)
     return memory;
 }
 
+/* Bytes of a file that are in the page cache. */
+static inline double cached_bytes(const char *path)
+{
+    int fd = open(path, O_RDWR);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st)) die(path, errno);
+    size_t pages = ((size_t)st.st_size + BLOCK - 1) / BLOCK, there = 0;
+    void *mapped = mmap(0, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    unsigned char *in = malloc(pages);
+    if (mapped == MAP_FAILED || !in || mincore(mapped, (size_t)st.st_size, in)) die("mincore", errno);
+    for (size_t i = 0; i < pages; i++) there += in[i] & 1;
+    munmap(mapped, (size_t)st.st_size);
+    free(in);
+    close(fd);
+    return (double)there * BLOCK;
+}
+
+/* The file of which is noted how much is in the page cache after the job. */
+static const char *noted;
+
+static inline void report_job(const char *cell, double value, double cpu, uint64_t ops)
+{
+    if (!noted) return report(cell, value, cpu, ops);
+    printf("{\"cell\": \"%s\", \"value\": %.3f, \"cpu\": %.3f, \"ops\": %llu, "
+           "\"notes\": {\"cached\": %.0f}}\n",
+           cell, value, cpu, (unsigned long long)ops, cached_bytes(noted));
+    fflush(stdout);
+}
+
 /* The whole job: once if the state of things is good for one run, else after a first run. */
 static inline void measure_job(const char *cell, void (*run)(void), uint64_t ops)
 {
@@ -53,6 +82,6 @@ static inline void measure_job(const char *cell, void (*run)(void), uint64_t ops
         took[i] = (double)(now_ns() - t) / (double)ops;
         cpu[i] = (double)(cpu_ns() - c) / (double)ops;
     }
-    report(cell, ur_median(took, repeats), ur_median(cpu, repeats), ops);
+    report_job(cell, ur_median(took, repeats), ur_median(cpu, repeats), ops);
 }
 #endif

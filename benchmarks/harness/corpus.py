@@ -46,12 +46,12 @@ class Corpus:
     large/    2000 names of 64 files of 1 MiB
     gigabyte  one file
     lists/    the names of each, a line for each
-    new       what contestants write
+    new0 ...  what contestants write
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.new = directory / "new"
+        self.trees = 0
         self.made: set[str] = set()
         self.paths: dict[str, list[str]] = {}
 
@@ -60,6 +60,11 @@ class Corpus:
         if data in ("small", "half"):
             return self.directory / "lists" / data
         return self.directory / ("small/first" if data == "tree" else data)
+
+    @property
+    def new(self) -> Path:
+        """Where the next contestant writes; nothing is there."""
+        return self.directory / f"new{self.trees}"
 
     def make(self, kinds: set[str]) -> None:
         self.remove()
@@ -74,7 +79,7 @@ class Corpus:
         os.sync()
 
     def make_small(self) -> None:
-        paths = []
+        paths: list[str] = []
         for number in range(SMALL_FILES):
             half = "first" if number < SMALL_FILES // 2 else "second"
             parent = self.directory / "small" / half / f"d{number // PER_DIRECTORY:03}"
@@ -88,7 +93,7 @@ class Corpus:
 
     def make_links(self) -> None:
         """Ten names for each file: as many to open and read, in a tenth of the space."""
-        paths = []
+        paths: list[str] = []
         for at in range(LINKS_EACH):
             for source in self.paths["small"]:
                 number = number_of(source)
@@ -103,7 +108,7 @@ class Corpus:
     def make_large(self) -> None:
         parent = self.directory / "large"
         parent.mkdir()
-        paths = []
+        paths: list[str] = []
         for at in range(LARGE_NAMES):
             number = at % LARGE_FILES
             path = f"{parent}/f{number:05}.{at}"
@@ -137,11 +142,14 @@ class Corpus:
         if question.before == "cold":
             drop(paths)
         elif question.before == "cold inodes":
-            drop_inodes(paths, self.directory)
+            drop_inodes(paths)
 
     def clear(self) -> None:
+        """Have nothing at `new`. Trees stay until the end: for minutes ext4 gives no inode out
+        again that was removed, and looks at each of them, so that whoever writes a tree after one
+        was removed takes ten times as long."""
         if self.new.is_dir():
-            shutil.rmtree(self.new)
+            self.trees += 1
         else:
             self.new.unlink(missing_ok=True)
 

@@ -64,25 +64,13 @@ def drop(paths: Iterable[str | Path]) -> None:
         raise Unable(f"the data of {len(stayed)} files stays in the page cache: {stayed[0]}, ...")
 
 
-def drop_inodes(paths: Iterable[str | Path], directory: Path) -> None:
+def drop_inodes(paths: Iterable[str | Path]) -> None:
     """Have the files' inodes, and the blocks they are in, read from the disk again.
 
-    There is no such call for single files: all unused inodes and directory entries of the host are
-    dropped, and what is cached of the device.
+    There is no such call for single files: what the whole host has cached is dropped.
     """
     drop(paths)
     try:
-        DROP_CACHES.write_text("2\n")
-        device = os.open(device_of(directory), os.O_RDONLY)
+        DROP_CACHES.write_text("3\n")
     except OSError as error:
         raise Unable(f"only root can drop inodes: {error}") from None
-    try:
-        os.posix_fadvise(device, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(device)
-
-
-def device_of(directory: Path) -> Path:
-    number = os.stat(directory).st_dev
-    name = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve().name
-    return Path("/dev") / name

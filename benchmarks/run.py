@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ask(plan: Plan, question: Question, rounds: int) -> dict[str, Any]:
+    started = time.monotonic()
     outcome = run_question(plan, question, rounds)
     order = [who.name for who in plan.contestants(question)]
     summary = outcome.summary(SCALES[question.unit])
@@ -66,6 +67,7 @@ def ask(plan: Plan, question: Question, rounds: int) -> dict[str, Any]:
         "cells": list(question.cells),
         "rounds": rounds,
         "ops": outcome.ops,
+        "seconds": round(time.monotonic() - started, 1),
         "contestants": {name: summary[name] for name in order if name in summary},
         "unable": outcome.unable,
         "failed": outcome.failed,
@@ -110,6 +112,7 @@ def measure_all(options: argparse.Namespace) -> dict[str, Any]:
         "pinned_to_cpu": cpu,
         "machine": machine.facts(options.scratch),
         "versions": {"uring_rs": environment.our_version(), **peers.versions},
+        "backend": environment.backend(),
         "skipped": peers.skipped,
         "load": {"before": load},
         "questions": {},

@@ -103,7 +103,7 @@ class Corpus:
                 path = f"{parent}/f{number:05}.{at}"
                 os.link(source, path)
                 paths.append(path)
-        self.write_list("100000 x 4 KiB", paths)
+        self.write_list(f"{len(paths)} x 4 KiB", paths)
 
     def make_large(self) -> None:
         parent = self.directory / "large"
@@ -117,7 +117,7 @@ class Corpus:
             else:
                 os.link(paths[number], path)
             paths.append(path)
-        self.write_list("2000 x 1 MiB", paths)
+        self.write_list(f"{len(paths)} x 1 MiB", paths)
 
     def make_gigabyte(self) -> None:
         per_piece = MIB // BLOCK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -131,6 +132,12 @@ class Environment:
 
 def our_version() -> str:
     return importlib.metadata.version("uring_rs")
+
+
+def backend() -> str:
+    """What the functions on whole files use here, so that a fallback is not taken for a ring."""
+    tell = getattr(importlib.import_module("uring_rs"), "backend", None)
+    return str(tell()) if tell else ""
 
 
 def uses_files(questions: list[Question]) -> set[str]:

@@ -92,6 +92,7 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "file"),),
         data="gigabyte",
         before="fresh",
+        quick_rounds=1,
     ),
     once(
         "copy_tree",
@@ -124,6 +125,7 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "read"),),
         data="gigabyte",
         before="cold",
+        quick_rounds=1,
     ),
     once(
         "checkpoint_save",
@@ -157,5 +159,6 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "threads"), Floor("c:loop", "loop")),
         data="small",
         before="cold inodes",
+        quick_rounds=1,
     ),
 )

@@ -26,4 +26,5 @@ def peak_growth(action: Callable[[], object]) -> int:
     Path("/proc/self/clear_refs").write_text("5\n")  # the mark is set to what is resident now
     before = peak_bytes()
     action()
-    return peak_bytes() - before
+    # The kernel keeps its count by CPU, and is a few pages off.
+    return max(peak_bytes() - before, 0)

@@ -25,12 +25,14 @@ from ._native import (
     Personality,
     PooledBuffer,
     ProvidedBuffers,
+    ReadMany,
     RegisteredBuffer,
     Request,
     Ring,
     SimKernel,
     Sqe,
     StatxResult,
+    TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -41,6 +43,9 @@ from .availability import (
     is_supported,
     probe,
 )
+from .backend import Backend, backend
+from .bulk import read_many
+from .bulk.ranges import Ranges, read_ranges
 from .errors import (
     Cause,
     ForkedRing,
@@ -106,9 +111,11 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .ioqueue import IoCompletion, IoCompletions, IoOp, IoQueue
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
+from .tree import CopyResult, copy, stat_many, walk
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -119,12 +126,14 @@ __all__ = [
     "AcceptFlags",
     "AtFlags",
     "Availability",
+    "Backend",
     "BufferPool",
     "BufferRing",
     "CancelFlags",
     "Cause",
     "CloneBuffersFlags",
     "Completion",
+    "CopyResult",
     "CqRingFlags",
     "CqeArray",
     "CqeFlags",
@@ -139,6 +148,10 @@ __all__ = [
     "ForkedRing",
     "FsyncFlags",
     "InvalidEntries",
+    "IoCompletion",
+    "IoCompletions",
+    "IoOp",
+    "IoQueue",
     "KernelInfo",
     "MadviseAdvice",
     "MemRegionFlags",
@@ -159,6 +172,8 @@ __all__ = [
     "PooledBuffer",
     "ProbeOpFlags",
     "ProvidedBuffers",
+    "Ranges",
+    "ReadMany",
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
@@ -187,6 +202,7 @@ __all__ = [
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "TooManyEntries",
+    "TreeWalk",
     "UnsupportedOperation",
     "UringCmdFlags",
     "UringError",
@@ -198,11 +214,17 @@ __all__ = [
     "ZcrxQueue",
     "ZeroEntries",
     "__version__",
+    "backend",
+    "copy",
     "cqe_dtype",
     "errors",
     "flags",
     "is_supported",
     "probe",
     "query",
+    "read_many",
+    "read_ranges",
     "send_msg",
+    "stat_many",
+    "walk",
 ]

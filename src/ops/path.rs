@@ -1,5 +1,6 @@
 //! Paths: opening, renaming, removing, making; and closing.
 
+use core::ffi::c_char;
 use std::ffi::CString;
 
 use crate::ops::args::Args;
@@ -9,13 +10,17 @@ use crate::sys::consts::*;
 
 /// openat(2).
 pub fn openat(dir_fd: i32, path: CString, flags: u32, mode: u32) -> (io_uring_sqe, Args) {
-    let sqe = io_uring_sqe {
-        addr: path.as_ptr() as u64,
+    (openat_entry(dir_fd, path.as_ptr(), flags, mode), Args::Path(path))
+}
+
+/// The same, of a path that the caller keeps.
+pub fn openat_entry(dir_fd: i32, path: *const c_char, flags: u32, mode: u32) -> io_uring_sqe {
+    io_uring_sqe {
+        addr: path as u64,
         len: mode,
         op_flags: flags,
         ..entry(IORING_OP_OPENAT, dir_fd)
-    };
-    (sqe, Args::Path(path))
+    }
 }
 
 /// close(2).

@@ -30,6 +30,12 @@ fn make(py: Python<'_>, name: &str, errno: Option<i32>, message: &str) -> PyErr 
     }
 }
 
+/// The exception of that name in `uring_rs.errors`, with an errno and a message.
+#[cold]
+pub(crate) fn named(py: Python<'_>, name: &str, errno: Option<i32>, message: &str) -> PyErr {
+    make(py, name, errno, message)
+}
+
 fn with_attribute<'py, V>(py: Python<'py>, error: PyErr, name: &str, value: V) -> PyErr
 where
     V: IntoPyObject<'py>,

@@ -17,12 +17,14 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
+mod jobs;
 mod keep;
 mod kernel;
 mod live;
 mod picked;
 mod pool;
 mod probe;
+mod queue;
 mod rawtype;
 mod reap;
 mod records;
@@ -41,6 +43,7 @@ mod submit;
 mod tables;
 mod tags;
 mod trace;
+mod tree;
 mod wake;
 
 use pyo3::prelude::*;
@@ -66,11 +69,14 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<direct::PyDirectFile>()?;
     m.add_class::<direct::PyFileTable>()?;
     m.add_class::<sim::PySimKernel>()?;
+    m.add_class::<jobs::read_many::PyReadMany>()?;
     m.add_class::<statx::PyStatxResult>()?;
     m.add_class::<register::personality::PyPersonality>()?;
     m.add_class::<register::region::PyMemoryRegion>()?;
     m.add_class::<register::zcrx::PyZcrxQueue>()?;
     m.add_class::<register::zcrx::PyZcrxBuffer>()?;
+    m.add_class::<queue::PyQueue>()?;
+    m.add_class::<queue::completion::PyIoCompletion>()?;
     fast::install(py)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("Request", request::type_object(py)?)?;
@@ -81,6 +87,9 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
     m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
+    tree::install(m)?;
+    m.add_class::<jobs::pages::PyPages>()?;
+    m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

@@ -34,7 +34,10 @@ fn call_named(name: &str) -> PyResult<Call> {
         "enter" => Call::Enter,
         "register" => Call::Register,
         "map" => Call::Map,
-        _ => return Err(PyValueError::new_err("call must be setup, enter, register or map")),
+        "plain" => Call::Plain,
+        _ => {
+            return Err(PyValueError::new_err("call must be setup, enter, register, map or plain"))
+        }
     })
 }
 

@@ -16,6 +16,8 @@ pub enum Call {
     Register,
     /// mmap(2) of a ring.
     Map,
+    /// A plain system call on a file. `ShortSubmit` bounds the bytes it moves.
+    Plain,
 }
 
 /// What happens to a call.

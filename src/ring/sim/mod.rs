@@ -19,6 +19,7 @@ mod files;
 mod issue;
 mod memory;
 mod options;
+mod plain;
 mod prepare;
 mod register;
 mod request;
@@ -38,6 +39,7 @@ use std::time::{Duration, Instant};
 pub use control::Stats;
 pub use faults::{Action, Call, Fault, FaultPlan, RequestAction, RequestFault};
 pub use options::{Options, FD_BASE};
+pub use plain::Plain;
 pub use world::{Completed, Submitted};
 
 use crate::ring::kernel::Kernel;

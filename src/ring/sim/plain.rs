@@ -1,0 +1,139 @@
+//! Plain system calls on simulated files, for programs that mix them with a ring.
+
+use super::faults::{Action, Call};
+use super::files::Object;
+use super::issue::{Mode, Outcome};
+use super::request::{copy_in, copy_out};
+use super::world::World;
+use super::SimKernel;
+use crate::sys::Errno;
+
+/// A plain system call.
+#[derive(Clone, Copy, Debug)]
+pub enum Plain<'a> {
+    /// openat(2).
+    Open {
+        /// Where a relative path starts.
+        dir: i32,
+        /// The path.
+        path: &'a [u8],
+        /// `O_*`.
+        flags: i32,
+    },
+    /// pread(2).
+    Read {
+        /// The file.
+        fd: i32,
+        /// Where to.
+        addr: u64,
+        /// How much.
+        len: usize,
+        /// Where from.
+        offset: u64,
+    },
+    /// pwrite(2).
+    Write {
+        /// The file.
+        fd: i32,
+        /// Where from.
+        addr: u64,
+        /// How much.
+        len: usize,
+        /// Where to.
+        offset: u64,
+    },
+    /// fsync(2).
+    Sync {
+        /// The file.
+        fd: i32,
+    },
+    /// fallocate(2) that makes a hole.
+    Punch {
+        /// The file.
+        fd: i32,
+        /// Where from.
+        offset: u64,
+        /// How much.
+        len: u64,
+    },
+    /// close(2).
+    Close {
+        /// The descriptor.
+        fd: i32,
+    },
+}
+
+impl SimKernel {
+    /// Carry out a plain call: what a completion would say. With `nowait`, None where it would have
+    /// to wait, as the seed and `cold_percent` decide.
+    ///
+    /// # Safety
+    /// The memory named must be live and the call's own.
+    pub unsafe fn plain_call(&self, call: Plain<'_>, nowait: bool) -> Option<i32> {
+        self.act(|world| {
+            // SAFETY: the caller's promise (I2).
+            let result = unsafe { world.plain(call, nowait) };
+            world.settle_call();
+            result
+        })
+    }
+
+    /// Size and number of a regular file.
+    pub fn regular_file(&self, fd: i32) -> Result<(u64, u64), Errno> {
+        let world = self.world();
+        let file = world.files.lookup(fd).ok_or(Errno::EBADF)?;
+        match world.files.object(file) {
+            Some(Object::Regular { inode, .. }) => {
+                Ok((world.files.inodes[inode].len() as u64, inode as u64))
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+impl World {
+    /// # Safety
+    /// The memory named must be live and the call's own.
+    unsafe fn plain(&mut self, call: Plain<'_>, nowait: bool) -> Option<i32> {
+        let cold = u64::from(self.options.cold_percent);
+        if nowait && matches!(call, Plain::Read { .. }) && self.rng.chance(cold) {
+            return None;
+        }
+        let limit = match self.faults.call(Call::Plain) {
+            Some(Action::Err(errno)) => return Some(-errno.0),
+            Some(Action::ShortSubmit(most)) => most as usize,
+            Some(Action::Interrupt | Action::WakeEarly) => return Some(-Errno::EINTR.0),
+            None => usize::MAX,
+        };
+        let done = match call {
+            Plain::Open { dir, path, flags } => {
+                match self.open(dir, path, flags as u32, Mode::Worker) {
+                    Outcome::Done(result, _) => return Some(result),
+                    _ => Err(Errno::EINVAL),
+                }
+            }
+            Plain::Read { fd, addr, len, offset } => self
+                .file_behind(fd)
+                .and_then(|file| self.files.read(file, len.min(limit), offset))
+                .and_then(|bytes| {
+                    // SAFETY: the caller's promise (I2).
+                    unsafe { copy_out(addr, &bytes) }.map(|()| bytes.len() as i32)
+                }),
+            Plain::Write { fd, addr, len, offset } => self.file_behind(fd).and_then(|file| {
+                // SAFETY: the caller's promise (I2).
+                let bytes = unsafe { copy_in(addr, len.min(limit)) }?;
+                self.files.write(file, &bytes, offset).map(|n| n as i32)
+            }),
+            Plain::Sync { fd } => self.file_behind(fd).map(|_| 0),
+            Plain::Punch { fd, offset, len } => {
+                self.file_behind(fd).and_then(|file| self.files.punch(file, offset, len))
+            }
+            Plain::Close { fd } => self.files.close(fd).map(|()| 0),
+        };
+        Some(done.unwrap_or_else(|errno| -errno.0))
+    }
+
+    fn file_behind(&self, fd: i32) -> Result<super::files::FileId, Errno> {
+        self.files.lookup(fd).ok_or(Errno::EBADF)
+    }
+}

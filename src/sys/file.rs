@@ -1,0 +1,234 @@
+//! System calls on files, one function each. As in `syscall`, nothing is retried and nothing is
+//! decided here.
+
+use core::ffi::{c_long, c_void, CStr};
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use super::abi::open_how;
+use super::Errno;
+
+/// What libc's wrappers return, as a result.
+#[inline]
+fn check(result: c_long) -> Result<c_long, Errno> {
+    if result == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Have reads of a file wait again that was opened with O_NONBLOCK.
+pub fn clear_nonblock(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, 0) }.into()).map(|_| ())
+}
+
+/// What fstat(2) says of a file, as far as it matters to who reads and writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Type and permissions (`st_mode`).
+    pub mode: u32,
+    /// Bytes (`st_size`).
+    pub size: u64,
+    /// The file system's device (`st_dev`).
+    pub dev: u64,
+    /// The file on it (`st_ino`).
+    pub ino: u64,
+}
+
+impl Status {
+    /// Is it a regular file?
+    pub fn is_regular(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
+    /// Is it a directory?
+    pub fn is_directory(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFDIR
+    }
+}
+
+/// openat(2), close-on-exec.
+pub fn openat(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<i32, Errno> {
+    // SAFETY: the path is a live string that ends with a zero byte (I5).
+    check(unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) }.into())
+        .map(|fd| fd as i32)
+}
+
+/// openat2(2) (Linux 5.6), close-on-exec.
+pub fn openat2(dir: i32, path: &CStr, mut how: open_how) -> Result<i32, Errno> {
+    how.flags |= libc::O_CLOEXEC as u64;
+    // SAFETY: path and structure are live for the call, and of the size that is told (I5).
+    let fd = unsafe {
+        let how = ptr::from_ref(&how);
+        libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), how, size_of::<open_how>())
+    };
+    check(fd).map(|fd| fd as i32)
+}
+
+/// preadv2(2) of one piece of memory; offset -1 is the file's own position.
+///
+/// # Safety
+/// `len` bytes at `addr` must be writable and nobody's else for the call.
+#[inline]
+pub unsafe fn pread(
+    fd: i32,
+    addr: *mut u8,
+    len: usize,
+    offset: u64,
+    rw_flags: i32,
+) -> Result<usize, Errno> {
+    let part = libc::iovec { iov_base: addr.cast(), iov_len: len };
+    // SAFETY: the caller's promise (I5).
+    check(unsafe { libc::preadv2(fd, &part, 1, offset as i64, rw_flags) } as c_long)
+        .map(|n| n as usize)
+}
+
+/// pwritev2(2) of one piece of memory; offset -1 is the file's own position.
+///
+/// # Safety
+/// `len` bytes at `addr` must be readable for the call.
+#[inline]
+pub unsafe fn pwrite(
+    fd: i32,
+    addr: *const u8,
+    len: usize,
+    offset: u64,
+    rw_flags: i32,
+) -> Result<usize, Errno> {
+    let part = libc::iovec { iov_base: addr.cast_mut().cast(), iov_len: len };
+    // SAFETY: the caller's promise (I5).
+    check(unsafe { libc::pwritev2(fd, &part, 1, offset as i64, rw_flags) } as c_long)
+        .map(|n| n as usize)
+}
+
+/// preadv(2); offset -1 is the file's own position.
+///
+/// # Safety
+/// `count` live vectors, whose memory must be writable and nobody's else for the call.
+pub unsafe fn preadv(
+    fd: i32,
+    parts: *const libc::iovec,
+    count: u32,
+    offset: u64,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise (I5).
+    check(unsafe { libc::preadv2(fd, parts, count as i32, offset as i64, 0) } as c_long)
+        .map(|n| n as usize)
+}
+
+/// pwritev(2); offset -1 is the file's own position.
+///
+/// # Safety
+/// `count` live vectors, whose memory must be readable for the call.
+pub unsafe fn pwritev(
+    fd: i32,
+    parts: *const libc::iovec,
+    count: u32,
+    offset: u64,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise (I5).
+    check(unsafe { libc::pwritev2(fd, parts, count as i32, offset as i64, 0) } as c_long)
+        .map(|n| n as usize)
+}
+
+/// fallocate(2).
+pub fn fallocate(fd: i32, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fallocate64(fd, mode as i32, offset as i64, len as i64) }.into())
+        .map(|_| ())
+}
+
+/// Another descriptor of the same open file, close-on-exec (F_DUPFD_CLOEXEC).
+pub fn duplicate(fd: i32) -> Result<i32, Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }.into()).map(|fd| fd as i32)
+}
+
+/// Wait until one of these can be read from, for at most `timeout_ns`. Which one, nobody says.
+pub fn wait_readable(fds: [i32; 2], timeout_ns: u64) -> Result<(), Errno> {
+    let mut fds = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    let timeout = libc::timespec {
+        tv_sec: (timeout_ns / 1_000_000_000).min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: (timeout_ns % 1_000_000_000) as _,
+    };
+    // SAFETY: two live structures and a live time, used during the call only (I5).
+    check(unsafe { libc::ppoll(fds.as_mut_ptr(), 2, &timeout, ptr::null()) }.into()).map(|_| ())
+}
+
+/// Take what an eventfd has counted: true if that was more than nothing. It must not block.
+pub fn eventfd_take(fd: i32) -> bool {
+    let mut count = 0u64;
+    // SAFETY: eight bytes at a live address (I5).
+    let read = unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), size_of::<u64>()) };
+    read == size_of::<u64>() as isize
+}
+
+/// fsync(2), or fdatasync(2) with `data_only`.
+pub fn fsync(fd: i32, data_only: bool) -> Result<(), Errno> {
+    // SAFETY: no memory is passed (I10).
+    let result = unsafe {
+        if data_only {
+            libc::fdatasync(fd)
+        } else {
+            libc::fsync(fd)
+        }
+    };
+    check(result.into()).map(|_| ())
+}
+
+/// close(2) with its error, which for a written file may be that of a write. The descriptor is gone
+/// all the same.
+///
+/// # Safety
+/// The caller must own `fd`, and nobody may use it afterwards.
+pub unsafe fn close(fd: i32) -> Result<(), Errno> {
+    // SAFETY: the caller's promise (I10).
+    check(unsafe { libc::close(fd) }.into()).map(|_| ())
+}
+
+/// fstat(2).
+pub fn fstat(fd: i32) -> Result<Status, Errno> {
+    let mut status = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: the kernel writes one structure at a live address (I5).
+    check(unsafe { libc::fstat64(fd, status.as_mut_ptr()) }.into())?;
+    // SAFETY: the call succeeded, so every field was written (I5).
+    let status = unsafe { status.assume_init() };
+    Ok(Status {
+        mode: status.st_mode,
+        size: status.st_size.max(0) as u64,
+        dev: status.st_dev,
+        ino: status.st_ino,
+    })
+}
+
+#[repr(C)]
+struct CachestatRange {
+    off: u64,
+    len: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Cachestat {
+    cache: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+/// The number of cachestat(2), the same on all architectures; libc has no name for it yet.
+const SYS_CACHESTAT: c_long = 451;
+
+/// cachestat(2) (Linux 6.5): how many pages of a range are in the page cache.
+pub fn cached_pages(fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
+    let range = CachestatRange { off: offset, len };
+    let mut found = Cachestat::default();
+    let (range, answer): (*const c_void, *mut c_void) =
+        (ptr::from_ref(&range).cast(), ptr::from_mut(&mut found).cast());
+    // SAFETY: both structures are live and have the layout of the kernel's (I5).
+    check(unsafe { libc::syscall(SYS_CACHESTAT, fd, range, answer, 0) })?;
+    Ok(found.cache)
+}

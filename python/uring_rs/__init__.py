@@ -14,6 +14,7 @@ Importing works everywhere; `probe()` tells whether rings can be made here, and 
 
 from . import errors, flags
 from ._native import (
+    AlignedPool,
     BufferPool,
     BufferRing,
     Completion,
@@ -31,6 +32,7 @@ from ._native import (
     SimKernel,
     Sqe,
     StatxResult,
+    Stream,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -42,7 +44,8 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
-from .bulk.ranges import Ranges, read_ranges
+from .bulk.ranges import Ranges, read_ranges, write_ranges
+from .bulk.streaming import stream
 from .errors import (
     Cause,
     ForkedRing,
@@ -119,6 +122,7 @@ __all__ = [
     "FILE_INDEX_ALLOC",
     "REGISTER_FILES_SKIP",
     "AcceptFlags",
+    "AlignedPool",
     "AtFlags",
     "Availability",
     "Backend",
@@ -187,6 +191,7 @@ __all__ = [
     "StatxAttributes",
     "StatxMask",
     "StatxResult",
+    "Stream",
     "SubmissionQueueFull",
     "SyncFileRangeFlags",
     "TimeoutFlags",
@@ -211,4 +216,6 @@ __all__ = [
     "query",
     "read_ranges",
     "send_msg",
+    "stream",
+    "write_ranges",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import Cause, UringUnavailable
 
 __all__ = [
+    "AlignedPool",
     "BufferPool",
     "BufferRing",
     "Completion",
@@ -30,12 +31,15 @@ __all__ = [
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "Stream",
     "ZcrxBuffer",
     "ZcrxQueue",
     "import_error",
     "read_ranges",
     "send_msg",
+    "stream",
     "unavailable",
+    "write_ranges",
 ]
 
 import_error: ImportError | None = None
@@ -58,6 +62,7 @@ def unavailable() -> UringUnavailable:
 
 try:
     from ._uring import (
+        AlignedPool,
         BufferPool,
         BufferRing,
         Completion,
@@ -75,11 +80,14 @@ try:
         SimKernel,
         Sqe,
         StatxResult,
+        Stream,
         ZcrxBuffer,
         ZcrxQueue,
         send_msg,
     )
     from ._uring import _read_ranges as read_ranges
+    from ._uring import _stream as stream
+    from ._uring import _write_ranges as write_ranges
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -130,6 +138,20 @@ except ImportError as _error:
         def read_ranges(*_args: object, **_kwargs: object) -> None:
             """Read ranges of files, which cannot be done here."""
             raise unavailable()
+
+        def write_ranges(*_args: object, **_kwargs: object) -> None:
+            """Write ranges of files, which cannot be done here."""
+            raise unavailable()
+
+        def stream(*_args: object, **_kwargs: object) -> None:
+            """Read a file chunk by chunk, which cannot be done here."""
+            raise unavailable()
+
+        class Stream(_Missing):
+            """The chunks of a file, of which there are none here."""
+
+        class AlignedPool(_Missing):
+            """A pool of aligned buffers, which cannot be made here."""
 
         class BufferRing(_Missing):
             """A pool that the kernel chooses buffers from, which cannot be made here."""

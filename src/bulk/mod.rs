@@ -11,6 +11,8 @@ mod pool;
 pub mod pump;
 pub mod ranges;
 mod ring_pump;
+pub mod shelf;
 #[cfg(feature = "sim")]
 mod sim_host;
+pub mod stream;
 pub mod work;

@@ -59,7 +59,7 @@ def takes_direct(path: str) -> bool:
 SIZES = st.one_of(
     st.integers(0, 9000),
     st.sampled_from([0, 1, 511, 512, 513, 4096, 8192, 65536, 70_000, 131_072, 300_000, 1 << 20]),
-    st.integers(1 << 20, 3 << 20),
+    st.integers(1 << 20, 2 << 20),
 )
 OFFSETS = st.one_of(
     st.integers(0, SIZE + 5000),
@@ -68,9 +68,9 @@ OFFSETS = st.one_of(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(
-    rows=st.lists(st.tuples(OFFSETS, SIZES), max_size=40),
+    rows=st.lists(st.tuples(OFFSETS, SIZES), max_size=10),
     direct=st.sampled_from(DIRECTS),
     depth=st.sampled_from([1, 2, 8, 64]),
     shift=st.sampled_from([0, 1, 4, 512, 4096]),
@@ -118,7 +118,7 @@ def test_every_way_gives_what_pread_gives(
     memory.close()
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1 << 30), direct=st.sampled_from(DIRECTS), disabled=st.booleans())
 def test_neighbours_are_read_together(
     path: str, data: bytes, seed: int, direct: Any, disabled: bool

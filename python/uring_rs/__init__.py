@@ -14,6 +14,7 @@ Importing works everywhere; `probe()` tells whether rings can be made here, and 
 
 from . import errors, flags
 from ._native import (
+    AlignedPool,
     BufferPool,
     BufferRing,
     Completion,
@@ -32,6 +33,7 @@ from ._native import (
     SimKernel,
     Sqe,
     StatxResult,
+    Stream,
     TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
@@ -45,7 +47,8 @@ from .availability import (
 )
 from .backend import Backend, backend
 from .bulk import read_many
-from .bulk.ranges import Ranges, read_ranges
+from .bulk.ranges import Ranges, read_ranges, write_ranges
+from .bulk.streaming import stream
 from .errors import (
     Cause,
     ForkedRing,
@@ -124,6 +127,7 @@ __all__ = [
     "FILE_INDEX_ALLOC",
     "REGISTER_FILES_SKIP",
     "AcceptFlags",
+    "AlignedPool",
     "AtFlags",
     "Availability",
     "Backend",
@@ -198,6 +202,7 @@ __all__ = [
     "StatxAttributes",
     "StatxMask",
     "StatxResult",
+    "Stream",
     "SubmissionQueueFull",
     "SyncFileRangeFlags",
     "TimeoutFlags",
@@ -226,5 +231,7 @@ __all__ = [
     "read_ranges",
     "send_msg",
     "stat_many",
+    "stream",
     "walk",
+    "write_ranges",
 ]

@@ -2,9 +2,11 @@
 //!
 //! What all of them share: which way they go, how they wait, what they say of it afterwards.
 
+pub(crate) mod aligned;
 pub(crate) mod pages;
 pub(crate) mod ranges;
 pub(crate) mod read_many;
+pub(crate) mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

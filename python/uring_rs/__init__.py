@@ -42,6 +42,7 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
+from .bulk.writing import SaveResult, WriteResult, save, write_many
 from .errors import (
     Cause,
     ForkedRing,
@@ -175,6 +176,7 @@ __all__ = [
     "RingCorrupted",
     "RsrcFlags",
     "RwAttrFlags",
+    "SaveResult",
     "SetupFlags",
     "SimKernel",
     "SocketOp",
@@ -194,6 +196,7 @@ __all__ = [
     "UringError",
     "UringUnavailable",
     "WorkerKind",
+    "WriteResult",
     "WrongThread",
     "ZcrxAreaFlags",
     "ZcrxBuffer",
@@ -207,5 +210,7 @@ __all__ = [
     "is_supported",
     "probe",
     "query",
+    "save",
     "send_msg",
+    "write_many",
 ]

@@ -83,6 +83,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
     m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::write_many::_write_many, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

@@ -49,6 +49,7 @@ from .backend import Backend, backend
 from .bulk import read_many
 from .bulk.ranges import Ranges, read_ranges, write_ranges
 from .bulk.streaming import stream
+from .bulk.writing import SaveResult, WriteResult, save, write_many
 from .errors import (
     Cause,
     ForkedRing,
@@ -192,6 +193,7 @@ __all__ = [
     "RingCorrupted",
     "RsrcFlags",
     "RwAttrFlags",
+    "SaveResult",
     "SetupFlags",
     "SimKernel",
     "SocketOp",
@@ -213,6 +215,7 @@ __all__ = [
     "UringError",
     "UringUnavailable",
     "WorkerKind",
+    "WriteResult",
     "WrongThread",
     "ZcrxAreaFlags",
     "ZcrxBuffer",
@@ -229,9 +232,11 @@ __all__ = [
     "query",
     "read_many",
     "read_ranges",
+    "save",
     "send_msg",
     "stat_many",
     "stream",
     "walk",
+    "write_many",
     "write_ranges",
 ]

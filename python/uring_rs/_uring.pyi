@@ -63,8 +63,10 @@ __all__ = [
     "_query",
     "_read_ranges",
     "_register_operations",
+    "_save",
     "_stat_many",
     "_stream",
+    "_write_many",
     "_write_ranges",
     "probe",
     "send_msg",
@@ -2813,6 +2815,8 @@ class SimKernel:
     def open_fds(self) -> list[int]: ...
     @property
     def in_flight(self) -> int: ...
+    @property
+    def names(self) -> list[str]: ...
 
 @final
 class IoCompletion:
@@ -2926,6 +2930,37 @@ def _stream(
 def _operations() -> list[dict[str, Any]]: ...
 def _register_operations() -> list[dict[str, Any]]: ...
 def _constants() -> list[tuple[str, int, str]]: ...
+def _write_many(
+    items: Iterable[tuple[_Path, Buffer]],
+    /,
+    *,
+    in_flight: int,
+    fsync: bool,
+    mode: int,
+    overwrite: bool,
+    collect: bool,
+    dir_fd: int,
+    max_bytes: int,
+    way: str,
+    kernel: SimKernel | None = None,
+) -> dict[str, Any]: ...
+def _save(
+    path: _Path,
+    buffers: Iterable[Buffer],
+    /,
+    *,
+    direct: str,
+    fsync: bool,
+    chunk: int,
+    depth: int,
+    size: int | None,
+    mode: int,
+    overwrite: bool,
+    dir_fd: int,
+    progress: Callable[[int], object] | None,
+    way: str,
+    kernel: SimKernel | None = None,
+) -> dict[str, Any]: ...
 def _close_all() -> None: ...
 def _graveyard() -> int: ...
 

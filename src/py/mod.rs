@@ -96,6 +96,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(jobs::ranges::_write_ranges, m)?)?;
     m.add_class::<jobs::stream::PyStream>()?;
     m.add_function(wrap_pyfunction!(jobs::stream::_stream, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::write_many::_write_many, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

@@ -43,7 +43,7 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
-from .bulk import read_many
+from .bulk import checksum_many, read_many
 from .errors import (
     Cause,
     ForkedRing,
@@ -204,6 +204,7 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "checksum_many",
     "cqe_dtype",
     "errors",
     "flags",

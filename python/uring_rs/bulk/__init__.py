@@ -6,6 +6,7 @@ for what has to wait, threads where rings are refused. `uring_rs.backend()` tell
 
 from __future__ import annotations
 
+from .checksums import checksum_many
 from .reading import read_many
 
-__all__ = ["read_many"]
+__all__ = ["checksum_many", "read_many"]

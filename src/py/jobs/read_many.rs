@@ -39,6 +39,10 @@ const LONG: Duration = Duration::from_millis(1);
 const WINDOW: u64 = 64 << 20;
 const IN_FLIGHT_MOST: u32 = 4096;
 
+fn batch_now() -> usize {
+    std::env::var("URING_RS_BATCH").ok().and_then(|v| v.parse().ok()).unwrap_or(BATCH)
+}
+
 /// A result that waits to be asked for.
 struct Item {
     path: Py<PyAny>,
@@ -291,7 +295,7 @@ impl Turn {
         // Others want the interpreter, too: come for it less often.
         self.batch = match left.elapsed() > LONG {
             true => (self.batch * 2).min(BATCH_MOST),
-            false => (self.batch / 2).max(BATCH),
+            false => (self.batch / 2).max(batch_now()),
         };
         jobs::tell_refusal(py, self.engine.pump())?;
         ran.map_err(|error| errors::ring_error(py, &error))
@@ -349,7 +353,10 @@ impl Turn {
                 Target::Out(slot) => (slot.filled(py, len).map(Bound::unbind), 0),
                 Target::None => (bytes(py, core::ptr::null(), 0), 0),
             },
-            Err(failure) => (Err(fault.unwrap_or_else(|| os_error(py, failure, &path))), 0),
+            Err(failure) => {
+                let error = fault.map_or_else(|| os_error(py, failure, &path), |fault| *fault);
+                (Err(error), 0)
+            }
         };
         Item { path, data, held }
     }
@@ -464,7 +471,7 @@ impl PyReadMany {
         if way == Way::Ring {
             engine.pump().prepare().map_err(|error| errors::ring_error(py, &error))?;
         }
-        let turn = Turn { engine, source, out, pulled: 0, batch: BATCH, failure: None };
+        let turn = Turn { engine, source, out, pulled: 0, batch: batch_now(), failure: None };
         Ok(PyReadMany {
             shared: Mutex::new(Shared { turn: Some(Box::new(turn)), ..Shared::default() }),
             news: Condvar::new(),

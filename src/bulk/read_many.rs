@@ -10,6 +10,7 @@
 //! finds the end. Files that have no size beforehand (those of /proc) are read until their end.
 
 mod file;
+mod folder;
 mod order;
 mod window;
 
@@ -27,6 +28,7 @@ use crate::ring::error::RingError;
 use crate::sys::os::O_NONBLOCK;
 use crate::sys::Errno;
 use file::{File, Memory, Piece, Table};
+use folder::Folder;
 use order::Order;
 pub use window::Limit;
 use window::Window;
@@ -192,6 +194,7 @@ pub struct ReadMany<H: Host, T: Ticket> {
     /// With something left to ask for.
     hungry: VecDeque<u32>,
     blocks: Vec<Vec<u8>>,
+    folder: Folder,
     /// The last file was small: so is the next, as a rule.
     small: bool,
     ended: Vec<Ended>,
@@ -224,6 +227,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
             lacking: Vec::new(),
             hungry: VecDeque::new(),
             blocks: Vec::new(),
+            folder: Folder::default(),
             small: true,
             ended: Vec::new(),
             tally: Tally::default(),
@@ -302,6 +306,13 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
     /// results, supplies memory, pushes paths, and calls again. It comes back after `nap_ns` in any
     /// case.
     pub fn run(&mut self, batch: usize, nap_ns: u64) -> Result<(), RingError> {
+        let ran = self.run_on(batch, nap_ns);
+        // What the caller does meanwhile may change what its path means.
+        self.folder.leave(self.job.host());
+        ran
+    }
+
+    fn run_on(&mut self, batch: usize, nap_ns: u64) -> Result<(), RingError> {
         let mut began = None;
         loop {
             self.go_on(batch);
@@ -383,6 +394,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         let (pump, table) = self.job.parts();
         let Some(file) = table.get(index) else { return };
         let work = file.opening(dir);
+        if let Some(fd) = self.folder.open(pump, &work) {
+            return self.opened(index, fd);
+        }
         file.under_way = 1;
         // SAFETY: the job keeps the ticket, and with it the path (I2).
         let done = unsafe { pump.start(work, u64::from(index) << 1) };
@@ -410,6 +424,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
                 file.flags &= !O_NONBLOCK;
             }
             return self.start_opening(index);
+        }
+        if [Errno::EMFILE, Errno::ENFILE].contains(&errno) {
+            self.folder.give_up(self.job.host());
         }
         // With others open, or about to be, it is only a matter of time.
         let others = self.open > 0 || self.active > 1;

@@ -144,7 +144,7 @@ def test_on_a_simulated_kernel() -> None:
     kernel.fail_request(3, "result", 100)
     found = dict(checksum_many(files, kernel=kernel))
     assert found == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    kernel.fail_request(0, "result", -errno.EIO)
+    kernel.fail_call("plain", 0, errno.EIO)
     ((_, error),) = checksum_many(["a"], kernel=kernel, errors="yield")
     assert isinstance(error, OSError)
     assert error.errno == errno.EIO

@@ -317,7 +317,7 @@ def test_ctrl_c(child: Callable[..., str], way: str) -> None:
 def test_ctrl_c_while_it_waits(child: Callable[..., str]) -> None:
     out = child(
         """
-        # The request never ends, and the wait is a real one.
+        # The request never ends, not even by cancelling, and the waits are real ones.
         kernel = uring_rs.SimKernel(1, cold_percent=100, patience_ms=60_000)
         kernel.close(kernel.file("f", b"x"))
         kernel.fail_request(0, "late", 1 << 62)
@@ -327,15 +327,42 @@ def test_ctrl_c_while_it_waits(child: Callable[..., str]) -> None:
             while kernel.in_flight == 0:
                 time.sleep(0)
             signal.pthread_kill(main, signal.SIGINT)
-        thread = threading.Thread(target=interrupt)
+        for wait in (lambda: next(results), results.close):
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            try:
+                wait()
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            thread.join()
+        os._exit(0)
+        """
+    )
+    assert out == "interrupted\n" * 2
+
+
+def test_ctrl_c_while_another_thread_has_the_turn(child: Callable[..., str]) -> None:
+    out = child(
+        """
+        asked, go_on = threading.Event(), threading.Event()
+        def slow():
+            asked.set()
+            go_on.wait()
+            yield from paths
+        results = read_many(slow())
+        main = threading.main_thread().ident
+        taken = []
+        thread = threading.Thread(target=lambda: taken.extend(results))
         thread.start()
+        asked.wait()
+        threading.Thread(target=lambda: signal.pthread_kill(main, signal.SIGINT)).start()
         try:
             next(results)
         except KeyboardInterrupt:
             print("interrupted")
+        go_on.set()
         thread.join()
-        results.close()
-        assert kernel.open_fds == [] and kernel.in_flight == 0, kernel.open_fds
+        check(taken)
         """
     )
     assert out == "interrupted\n"

@@ -57,6 +57,9 @@ type Results = Vec<(usize, Result<Vec<u8>, Failure>)>;
 fn read_all<H: Host>(host: &H, names: &[String], options: Options) -> (Results, u64) {
     let handed = Arc::new(AtomicU64::new(0));
     let mut engine = ReadMany::new(host.clone(), options, Arc::clone(&handed));
+    if options.way == Way::Ring {
+        engine.pump().prepare().expect("a ring can be had");
+    }
     let mut tickets = names.iter().enumerate().map(|(number, name)| named(number, name, None));
     let mut results = Vec::new();
     let mut rounds = 0;

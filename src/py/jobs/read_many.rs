@@ -39,10 +39,6 @@ const LONG: Duration = Duration::from_millis(1);
 const WINDOW: u64 = 64 << 20;
 const IN_FLIGHT_MOST: u32 = 4096;
 
-fn batch_now() -> usize {
-    std::env::var("URING_RS_BATCH").ok().and_then(|v| v.parse().ok()).unwrap_or(BATCH)
-}
-
 /// A result that waits to be asked for.
 struct Item {
     path: Py<PyAny>,
@@ -295,7 +291,7 @@ impl Turn {
         // Others want the interpreter, too: come for it less often.
         self.batch = match left.elapsed() > LONG {
             true => (self.batch * 2).min(BATCH_MOST),
-            false => (self.batch / 2).max(batch_now()),
+            false => (self.batch / 2).max(BATCH),
         };
         jobs::tell_refusal(py, self.engine.pump())?;
         ran.map_err(|error| errors::ring_error(py, &error))
@@ -471,7 +467,7 @@ impl PyReadMany {
         if way == Way::Ring {
             engine.pump().prepare().map_err(|error| errors::ring_error(py, &error))?;
         }
-        let turn = Turn { engine, source, out, pulled: 0, batch: batch_now(), failure: None };
+        let turn = Turn { engine, source, out, pulled: 0, batch: BATCH, failure: None };
         Ok(PyReadMany {
             shared: Mutex::new(Shared { turn: Some(Box::new(turn)), ..Shared::default() }),
             news: Condvar::new(),

@@ -46,7 +46,7 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
-from .bulk import read_many
+from .bulk import checksum_many, read_many
 from .bulk.ranges import Ranges, read_ranges, write_ranges
 from .bulk.streaming import stream
 from .bulk.writing import SaveResult, WriteResult, save, write_many
@@ -223,6 +223,7 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "checksum_many",
     "copy",
     "cqe_dtype",
     "errors",

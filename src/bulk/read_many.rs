@@ -1,7 +1,7 @@
 //! Read whole files, many at a time, with bounded memory.
 //!
-//! Each file is opened, its size asked for, read into memory of exactly that size, and closed. What is
-//! cached takes four system calls and no waiting. Small files are read into memory of ours, which
+//! Each file is opened, its size asked for, read into memory of that size, and closed. What is cached
+//! takes four system calls and no waiting. Small files are read into memory of ours, which
 //! is used again; larger ones into memory that the caller gives once the size is known, so that
 //! nothing is copied, in pieces of which several are under way.
 //!
@@ -10,6 +10,7 @@
 //! finds the end. Files that have no size beforehand (those of /proc) are read until their end.
 
 mod file;
+mod folder;
 mod order;
 mod window;
 
@@ -22,11 +23,12 @@ use std::time::{Duration, Instant};
 use crate::bulk::host::Host;
 use crate::bulk::job::Job;
 use crate::bulk::pump::{self, Pump, Way};
-use crate::bulk::work::Ended;
+use crate::bulk::work::{Ended, Work};
 use crate::ring::error::RingError;
 use crate::sys::os::O_NONBLOCK;
 use crate::sys::Errno;
 use file::{File, Memory, Piece, Table};
+use folder::Folder;
 use order::Order;
 pub use window::Limit;
 use window::Window;
@@ -192,6 +194,9 @@ pub struct ReadMany<H: Host, T: Ticket> {
     /// With something left to ask for.
     hungry: VecDeque<u32>,
     blocks: Vec<Vec<u8>>,
+    folder: Folder,
+    /// The last file was small: so is the next, as a rule.
+    small: bool,
     ended: Vec<Ended>,
     tally: Tally,
 }
@@ -222,6 +227,8 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
             lacking: Vec::new(),
             hungry: VecDeque::new(),
             blocks: Vec::new(),
+            folder: Folder::default(),
+            small: true,
             ended: Vec::new(),
             tally: Tally::default(),
         }
@@ -299,6 +306,13 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
     /// results, supplies memory, pushes paths, and calls again. It comes back after `nap_ns` in any
     /// case.
     pub fn run(&mut self, batch: usize, nap_ns: u64) -> Result<(), RingError> {
+        let ran = self.run_on(batch, nap_ns);
+        // What the caller does meanwhile may change what its path means.
+        self.folder.leave(self.job.host());
+        ran
+    }
+
+    fn run_on(&mut self, batch: usize, nap_ns: u64) -> Result<(), RingError> {
         let mut began = None;
         loop {
             self.go_on(batch);
@@ -380,6 +394,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         let (pump, table) = self.job.parts();
         let Some(file) = table.get(index) else { return };
         let work = file.opening(dir);
+        if let Some(fd) = self.folder.open(pump, &work) {
+            return self.opened(index, fd);
+        }
         file.under_way = 1;
         // SAFETY: the job keeps the ticket, and with it the path (I2).
         let done = unsafe { pump.start(work, u64::from(index) << 1) };
@@ -394,6 +411,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         if result >= 0 {
             file.fd = result;
             self.open += 1;
+            if self.small && !self.options.given && self.read_at_once(index) {
+                return;
+            }
             return self.size_up(index);
         }
         let errno = Errno(-result);
@@ -404,6 +424,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
                 file.flags &= !O_NONBLOCK;
             }
             return self.start_opening(index);
+        }
+        if [Errno::EMFILE, Errno::ENFILE].contains(&errno) {
+            self.folder.give_up(self.job.host());
         }
         // With others open, or about to be, it is only a matter of time.
         let others = self.open > 0 || self.active > 1;
@@ -445,6 +468,37 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         true
     }
 
+    /// It is open, and likely to be small and cached: read it before asking what it is. True if that
+    /// is all of it. A file that ends where the read ended needs no more system calls: whoever has no
+    /// end (FIFOs, terminals) or another (devices) fails the comparison.
+    fn read_at_once(&mut self, index: u32) -> bool {
+        let room = SMALL as u64;
+        let (pump, table) = self.job.parts();
+        let Some(file) = table.get(index) else { return true };
+        let next = self.barrier.is_none() && self.order.is_next(file.number);
+        if !next || !self.window.reserve(room, 0) {
+            return false;
+        }
+        file.reserved = room;
+        let mut block = self.blocks.pop().unwrap_or_default();
+        if block.try_reserve_exact(SMALL).is_ok() {
+            let (fd, addr) = (file.fd, block.as_mut_ptr());
+            let work = Work::Read { fd, addr, len: SMALL as u32, offset: 0 };
+            // SAFETY: as much room as that, and nobody else's (I5).
+            let result = unsafe { pump.attempt(&work) }.unwrap_or(0);
+            let len = result.max(0) as u64;
+            if 0 < len && len < room && pump.host().end_of(file.fd) == Ok(len) {
+                (file.want, file.end, file.memory) = (len, len, Memory::Own(block));
+                self.succeed(index);
+                return true;
+            }
+        }
+        file.reserved = 0;
+        self.window.release(room);
+        self.recycle(block);
+        false
+    }
+
     /// It is open: what is it, and how large?
     fn size_up(&mut self, index: u32) {
         let given = self.options.given;
@@ -458,6 +512,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         };
         file.unsized_ = status.size == 0;
         file.want = status.size;
+        self.small = status.size < SMALL as u64;
         if given {
             match file.ticket.place() {
                 Some(place) if place.len as u64 >= status.size => {

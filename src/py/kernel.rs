@@ -120,6 +120,10 @@ impl Host for AnyKernel {
         ask!(self, k => k.status(fd))
     }
 
+    fn end_of(&self, fd: i32) -> Result<u64, Errno> {
+        ask!(self, k => k.end_of(fd))
+    }
+
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         ask!(self, k => k.cached_pages(fd, offset, len))
     }

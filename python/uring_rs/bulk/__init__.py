@@ -6,6 +6,7 @@ for what has to wait, threads where rings are refused. `uring_rs.backend()` tell
 
 from __future__ import annotations
 
+from .checksums import checksum_many
 from .ranges import Ranges, read_ranges, write_ranges
 from .reading import read_many
 from .streaming import stream
@@ -22,3 +23,4 @@ __all__ = [
     "write_many",
     "write_ranges",
 ]
+__all__ = ["checksum_many", "read_many"]

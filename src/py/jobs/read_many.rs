@@ -349,7 +349,10 @@ impl Turn {
                 Target::Out(slot) => (slot.filled(py, len).map(Bound::unbind), 0),
                 Target::None => (bytes(py, core::ptr::null(), 0), 0),
             },
-            Err(failure) => (Err(fault.unwrap_or_else(|| os_error(py, failure, &path))), 0),
+            Err(failure) => {
+                let error = fault.map_or_else(|| os_error(py, failure, &path), |fault| *fault);
+                (Err(error), 0)
+            }
         };
         Item { path, data, held }
     }

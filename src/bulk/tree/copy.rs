@@ -209,14 +209,21 @@ fn open_made(
 
 /// Whether the goal is that folder, or would be somewhere below it.
 fn refuse_within(folder: &Stat, goal: &[u8]) -> Result<(), Trouble> {
-    let there = c_string(goal).target()?;
     let flags = sys::O_PATH | sys::O_DIRECTORY;
-    let mut place = match sys::open_at(sys::CWD, &there, flags, 0) {
-        Ok(place) => place,
-        Err(Errno::ENOENT) => parent_of(goal).target()?.0,
-        // Whatever is there is no folder; making one will say so.
-        Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
-        Err(errno) => return Err(errno).target(),
+    let mut path = goal;
+    let mut place = loop {
+        let above = if path.is_empty() { b"." } else { path };
+        match sys::open_at(sys::CWD, &c_string(above).target()?, flags, 0) {
+            Ok(place) => break place,
+            // What is not made yet is not that folder, but may be meant to be in it.
+            Err(Errno::ENOENT) if !path.is_empty() => {
+                let path_end = trimmed(path);
+                path = &path_end[..path_end.len() - base(path_end).len()];
+            }
+            // Whatever is there is no folder; making one will say so.
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
+            Err(errno) => return Err(errno).target(),
+        }
     };
     let mut last = None;
     loop {

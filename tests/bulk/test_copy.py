@@ -87,6 +87,24 @@ def test_a_file_where_a_link_was_is_not_written_through_it(tmp_path: Path) -> No
     assert (tmp_path / "dst" / "name").read_bytes() == b"new"
 
 
+def test_a_folder_is_not_merged_into_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "file").touch()
+    (tmp_path / "dst").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "dst" / "src").symlink_to("../outside")
+    with pytest.raises(NotADirectoryError) as caught:
+        copy(tmp_path / "src", tmp_path / "dst", recursive=True)
+    assert caught.value.filename == f"{tmp_path}/dst/src"
+    assert os.listdir(tmp_path / "outside") == []
+    # But the folder that was named may be a link to one.
+    (tmp_path / "link").symlink_to("outside")
+    copy(tmp_path / "src", tmp_path / "link", recursive=True)
+    assert os.listdir(tmp_path / "outside" / "src") == ["file"]
+    copy(f"{tmp_path}/src/.", tmp_path / "link", recursive=True)
+    assert sorted(os.listdir(tmp_path / "outside")) == ["file", "src"]
+
+
 def test_one_file(rich: Path, tmp_path: Path) -> None:
     """As `cp -p`: through links at both ends, into folders, over what is there."""
     (tmp_path / "to").mkdir()

@@ -2964,11 +2964,11 @@ def _save(
 def _close_all() -> None: ...
 def _graveyard() -> int: ...
 
-_Path = TypeVar("_Path", str, bytes)
+_Name = TypeVar("_Name", str, bytes)
 _Value_co = TypeVar("_Value_co", covariant=True)
 
 @final
-class TreeWalk(Generic[_Path, _Value_co]):
+class TreeWalk(Generic[_Name, _Value_co]):
     """A walk under way: an iterator of pairs of a path and what is known of it."""
 
     def __new__(
@@ -2982,7 +2982,7 @@ class TreeWalk(Generic[_Path, _Value_co]):
         /,
     ) -> Self: ...
     def __iter__(self) -> Self: ...
-    def __next__(self) -> tuple[_Path, _Value_co]: ...
+    def __next__(self) -> tuple[_Name, _Value_co]: ...
     def close(self) -> None:
         """End the walk and close what it holds open. Harmless when it has ended."""
 

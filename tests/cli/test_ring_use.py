@@ -1,4 +1,4 @@
-"""All reading and writing of data goes through the ring, and many requests at a time."""
+"""What cat and sum read and write goes through the ring, and many requests at a time."""
 
 from __future__ import annotations
 
@@ -55,12 +55,3 @@ def test_sum(uring: Any, traced: Traced, tmp_path: Path) -> None:
     if not uring.plain:
         assert ops["READ"] == 200  # one each, not one more to find the end
         assert largest > 32
-
-
-def test_cp(uring: Any, traced: Traced, odd_tree: Path, tmp_path: Path) -> None:
-    _, ops, largest = traced("cp", "-r", odd_tree, tmp_path / "copy")
-    files = [path for path in odd_tree.rglob("*") if path.is_file() and path.stat().st_size]
-    if not uring.plain:
-        assert ops["READ"] >= len(files)
-        assert ops["WRITE"] >= len([path for path in files if not path.is_symlink()])
-        assert largest > 8

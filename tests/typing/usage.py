@@ -162,3 +162,20 @@ def waiting(ring: Ring, other: Ring) -> None:
     assert_type(Sqe.timeout(0.1, multishot=True, count=3), Sqe)
     ring.prep_nop("x", result=-errno.EIO, file=0)
     ring.prep_cancel_op("READ", all=True)
+
+
+def trees(path: Path) -> None:
+    done = uring_rs.copy("src", path, recursive=True, errors="collect", progress=print)
+    assert_type(done, uring_rs.CopyResult)
+    assert_type(done.bytes, int)
+    assert_type(done.errors, tuple[OSError, ...])
+    assert_type(uring_rs.stat_many(["a", b"b", path]), list[os.stat_result])
+    assert_type(uring_rs.stat_many([path], errors="yield"), list[os.stat_result | OSError])
+    for name, status in uring_rs.walk(path):
+        assert_type(name, str)
+        assert_type(status, os.stat_result)
+    for encoded, kind in uring_rs.walk(b"top", stat=False):
+        assert_type(encoded, bytes)
+        assert_type(kind, int)
+    for _, value in uring_rs.walk("top", errors="yield"):
+        assert_type(value, os.stat_result | OSError)

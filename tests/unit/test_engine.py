@@ -8,15 +8,12 @@ import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uring_rs.cli import cat
-from uring_rs.cli.copying import Source, copy_data, copy_stream
 from uring_rs.cli.engine import LARGE, SMALL, Engine, Task, read_file
 from uring_rs.cli.messages import Reporter
 from uring_rs.cli.transport import CURRENT, Op
@@ -73,14 +70,6 @@ class Whimsical:
         self.begun.clear()
 
 
-class NoProgress:
-    def add(self, files: int, size: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 sizes = st.one_of(
     st.integers(0, 300),
     st.sampled_from(
@@ -127,38 +116,6 @@ def test_files_are_read_whole_and_in_order(files: list[tuple[int, int]], seed: i
     assert transport.closed
     for number, (size, _) in enumerate(files):
         assert results[number] == content(size), number
-
-
-@some
-@given(st.lists(st.tuples(sizes, errors_of_size), max_size=8), st.integers(), st.booleans())
-def test_copies_are_equal(files: list[tuple[int, int]], seed: int, stream: bool) -> None:
-    transport = Whimsical(seed)
-
-    def job(source: int, target: int, told: int) -> Task:
-        status: Any = SimpleNamespace(st_size=told, st_blocks=told)
-        copy = copy_stream if stream else copy_data
-        yield from copy(engine, Source(b"path", source, status), target, NoProgress())
-
-    with tempfile.TemporaryDirectory() as folder:
-        opened = []
-        for number, (size, _) in enumerate(files):
-            Path(folder, str(number)).write_bytes(content(size))
-            opened.append(
-                (
-                    os.open(f"{folder}/{number}", os.O_RDONLY),
-                    os.open(f"{folder}/copy{number}", os.O_WRONLY | os.O_CREAT),
-                )
-            )
-        with Engine(transport) as engine:
-            engine.run(
-                job(*opened[number], max(0, size + wrong))
-                for number, (size, wrong) in enumerate(files)
-            )
-        for pair in opened:
-            for fd in pair:
-                os.close(fd)
-        for number, (size, _) in enumerate(files):
-            assert Path(folder, f"copy{number}").read_bytes() == content(size)
 
 
 @some

@@ -47,10 +47,11 @@ def _parser() -> argparse.ArgumentParser:
 
     copy = commands.add_parser(
         "cp",
-        help="copy files and directories, keeping modes and times",
-        description="Copies files, keeping modes and times. A file appears under its name when "
-        "it is complete. With -r symbolic links are copied as links; pipes, sockets and devices "
-        "are reported and not copied.",
+        help="copy files and directories, keeping modes, times, owners and attributes",
+        description="Copies files, keeping modes and times, and as far as permitted owners and "
+        "extended attributes. A file appears under its name when it is complete. With -r symbolic "
+        "links are copied as links and hard links kept; pipes, sockets and devices are reported "
+        "and not copied.",
     )
     copy.add_argument("-r", "-R", "--recursive", action="store_true", help="directories too")
     copy.add_argument("sources", nargs="+", metavar="SRC")

@@ -2,12 +2,13 @@
 
 from harness.cells import Contestants
 
-from . import files, growth, nops, sockets, threads
+from . import files, growth, nops, readiness, sockets, threads
 
 CONTESTANTS: Contestants = {
     **nops.CONTESTANTS,
     **files.CONTESTANTS,
     **sockets.CONTESTANTS,
     **growth.CONTESTANTS,
+    **readiness.CONTESTANTS,
     **threads.CONTESTANTS,
 }

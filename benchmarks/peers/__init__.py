@@ -34,4 +34,5 @@ PEERS = (
     Peer("os"),
     Peer("threads", pinned=False),
     Peer("asyncio"),
+    Peer("selectors"),
 )

@@ -58,8 +58,8 @@ fn meaning(mask: u32, want: u8) -> u8 {
 /// Who is to do the work of a call of `select`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// The caller, with the ring.
-    Ours,
+    /// The caller, with the ring, while [`PollSet::is_turn`].
+    Ours(u32),
     /// Another thread is in the kernel with the ring: only [`PollSet::everything`] is left.
     Beside,
 }
@@ -229,7 +229,16 @@ impl<K: Readiness> PollSet<K> {
         } else {
             self.todo.append(&mut self.reported);
         }
-        Ok(Begin::Ours)
+        Ok(Begin::Ours(self.round))
+    }
+
+    /// Is it still the turn of the call that began with this number?
+    pub fn is_turn(&self, turn: u32) -> bool {
+        turn == self.round
+            && !self.waiting
+            && !self.closed
+            && self.owner == thread::me()
+            && self.process == fork::generation()
     }
 
     /// Look at what there is to look at, and find out what is ready, as far as that is possible

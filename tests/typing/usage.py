@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import errno
 import mmap
 import os
+import selectors
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, BinaryIO, assert_type
 
 import uring_rs
 from uring_rs import Completion, Request, Ring, Sqe, SqeFlags
+from uring_rs.selectors import UringSelector
 
 
 def life(file: BinaryIO) -> None:
@@ -134,6 +137,18 @@ def pools(ring: Ring, sock: socket.socket) -> None:
     older = ring.provided_buffers(8, 512)
     ring.prep_provide_buffers(older, 0, 4)
     ring.prep_read_multishot(sock, older)
+
+
+def selecting(sock: socket.socket) -> None:
+    loop = asyncio.SelectorEventLoop(UringSelector(64))
+    with UringSelector() as selector:
+        assert_type(selector, UringSelector)
+        assert_type(selector.register(sock, selectors.EVENT_READ), selectors.SelectorKey)
+        assert_type(selector.select(0.1), list[tuple[selectors.SelectorKey, int]])
+        assert_type(selector.backend, str)
+        selector.select("soon")  # type: ignore[arg-type]
+        selector.register(sock, "read")  # type: ignore[arg-type]
+    loop.close()
 
 
 def mistakes(ring: Ring) -> None:

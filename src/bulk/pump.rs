@@ -116,6 +116,8 @@ pub struct Pump<H: Host> {
 impl<H: Host> Pump<H> {
     /// Nothing is made yet.
     pub fn new(host: H, options: Options) -> Self {
+        // With threads there may be no ring to do so.
+        fork::watch();
         Pump {
             host,
             options,

@@ -25,12 +25,14 @@ from ._native import (
     Personality,
     PooledBuffer,
     ProvidedBuffers,
+    ReadMany,
     RegisteredBuffer,
     Request,
     Ring,
     SimKernel,
     Sqe,
     StatxResult,
+    TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -42,6 +44,8 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
+from .bulk import read_many
+from .bulk.ranges import Ranges, read_ranges
 from .errors import (
     Cause,
     ForkedRing,
@@ -111,6 +115,7 @@ from .ioqueue import IoCompletion, IoCompletions, IoOp, IoQueue
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
+from .tree import CopyResult, copy, stat_many, walk
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -128,6 +133,7 @@ __all__ = [
     "Cause",
     "CloneBuffersFlags",
     "Completion",
+    "CopyResult",
     "CqRingFlags",
     "CqeArray",
     "CqeFlags",
@@ -166,6 +172,8 @@ __all__ = [
     "PooledBuffer",
     "ProbeOpFlags",
     "ProvidedBuffers",
+    "Ranges",
+    "ReadMany",
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
@@ -194,6 +202,7 @@ __all__ = [
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "TooManyEntries",
+    "TreeWalk",
     "UnsupportedOperation",
     "UringCmdFlags",
     "UringError",
@@ -206,11 +215,16 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "copy",
     "cqe_dtype",
     "errors",
     "flags",
     "is_supported",
     "probe",
     "query",
+    "read_many",
+    "read_ranges",
     "send_msg",
+    "stat_many",
+    "walk",
 ]

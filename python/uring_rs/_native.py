@@ -23,18 +23,24 @@ __all__ = [
     "IoCompletion",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
+    "ReadMany",
     "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
     "_IoQueue",
+    "_copy",
+    "_stat_many",
     "import_error",
+    "read_ranges",
     "send_msg",
     "unavailable",
 ]
@@ -69,19 +75,25 @@ try:
         IoCompletion,
         MemoryRegion,
         Personality,
+        PollSet,
         PooledBuffer,
         ProvidedBuffers,
+        ReadMany,
         RegisteredBuffer,
         Request,
         Ring,
         SimKernel,
         Sqe,
         StatxResult,
+        TreeWalk,
         ZcrxBuffer,
         ZcrxQueue,
+        _copy,
         _IoQueue,
+        _stat_many,
         send_msg,
     )
+    from ._uring import _read_ranges as read_ranges
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -129,6 +141,10 @@ except ImportError as _error:
             """Post a completion into a ring, of which there are none here."""
             raise unavailable()
 
+        def read_ranges(*_args: object, **_kwargs: object) -> None:
+            """Read ranges of files, which cannot be done here."""
+            raise unavailable()
+
         class BufferRing(_Missing):
             """A pool that the kernel chooses buffers from, which cannot be made here."""
 
@@ -147,11 +163,29 @@ except ImportError as _error:
         class RegisteredBuffer(_Missing):
             """A registered buffer, of which there are none here."""
 
+        class ReadMany(_Missing):
+            """What `read_many` gives, which cannot be had here."""
+
+            def __class_getitem__(cls, _item: object) -> object:
+                return cls
+
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
 
+        class PollSet(_Missing):
+            """What a selector watches with a ring, which cannot be made here."""
+
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""
+
+        class TreeWalk(_Missing):
+            """A walk over a tree, which cannot be made here."""
+
+        def _copy(*_args: object) -> None:
+            raise unavailable()
+
+        def _stat_many(*_args: object) -> None:
+            raise unavailable()
 
         class _IoQueue(_Missing):
             """The compiled half of a queue, which cannot be made here."""

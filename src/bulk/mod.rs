@@ -10,7 +10,10 @@ pub mod job;
 mod pool;
 pub mod pump;
 pub mod queue;
+pub mod ranges;
+pub mod read_many;
 mod ring_pump;
 #[cfg(feature = "sim")]
 mod sim_host;
+pub mod tree;
 pub mod work;

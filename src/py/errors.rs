@@ -66,7 +66,7 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
             let error = with_attribute(py, error, "hint", refusal.hint.as_str());
             with_attribute(py, error, "cause", cause(py, refusal.cause.error_cause()))
         }
-        RingError::Sys(_, errno) | RingError::NoHugePages(errno) => {
+        RingError::Sys(_, errno) | RingError::NoHugePages(errno) | RingError::Unfit(_, errno) => {
             make(py, "UringError", Some(errno.0), &text)
         }
         RingError::Disabled => make(py, "UringError", Some(Errno::EBADFD.0), &text),

@@ -17,7 +17,6 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
-#[allow(dead_code, reason = "what jobs share comes before the first of them")]
 mod jobs;
 mod keep;
 mod kernel;
@@ -35,6 +34,7 @@ mod request;
 mod resources;
 mod results;
 mod ring;
+mod selector;
 mod sim;
 mod sqe;
 mod stage;
@@ -44,6 +44,7 @@ mod submit;
 mod tables;
 mod tags;
 mod trace;
+mod tree;
 mod wake;
 
 use pyo3::prelude::*;
@@ -69,6 +70,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<direct::PyDirectFile>()?;
     m.add_class::<direct::PyFileTable>()?;
     m.add_class::<sim::PySimKernel>()?;
+    m.add_class::<jobs::read_many::PyReadMany>()?;
+    m.add_class::<selector::PyPollSet>()?;
     m.add_class::<statx::PyStatxResult>()?;
     m.add_class::<register::personality::PyPersonality>()?;
     m.add_class::<register::region::PyMemoryRegion>()?;
@@ -86,6 +89,9 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tables::_constants, m)?)?;
     m.add_function(wrap_pyfunction!(register::query::_query, m)?)?;
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
+    tree::install(m)?;
+    m.add_class::<jobs::pages::PyPages>()?;
+    m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

@@ -58,7 +58,7 @@ extern "C" fn in_child() {
     }
 }
 
-/// From now on forks are counted. For who compares generations and may have no ring.
+/// From now on forks are counted.
 pub fn watch() {
     INSTALL.call_once(|| {
         // pthread_atfork fails only for want of memory; forks are then noticed by nobody, as in

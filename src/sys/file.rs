@@ -18,6 +18,12 @@ fn check(result: c_long) -> Result<c_long, Errno> {
     }
 }
 
+/// Have reads of a file wait again that was opened with O_NONBLOCK.
+pub fn clear_nonblock(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, 0) }.into()).map(|_| ())
+}
+
 /// What fstat(2) says of a file, as far as it matters to who reads and writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {

@@ -2,6 +2,10 @@
 //!
 //! What all of them share: which way they go, how they wait, what they say of it afterwards.
 
+pub(crate) mod pages;
+pub(crate) mod ranges;
+pub(crate) mod read_many;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyValueError;

@@ -130,8 +130,8 @@ _open: weakref.WeakSet[IoQueue] = weakref.WeakSet()
 def _close_all() -> None:
     """Before the interpreter ends: nothing is in flight then that uses its memory."""
     for queue in list(_open):
-        if not queue.closed:
-            queue.close(timeout=1)
+        # Does nothing where it is closed, and in a forked child.
+        queue.close(timeout=1)
 
 
 atexit.register(_close_all)

@@ -54,12 +54,14 @@ impl<H: QueueHost, K> Core<H, K> {
         match &mut self.carrier {
             Some(Carrier::Ring(ring)) => {
                 ring.reap(&mut self.table, &mut self.files, open);
-                core::mem::take(&mut ring.bell_seen)
+                // Not polled, it tells nobody that it was rung.
+                core::mem::take(&mut ring.bell_seen) | !ring.is_armed()
             }
             Some(Carrier::Threads(threads)) => {
                 for (index, result) in threads.take_done() {
                     self.end(index, result, open);
                 }
+                // Nobody polls it for threads.
                 true
             }
             None => false,

@@ -116,6 +116,8 @@ impl<H: QueueHost, K> Queue<H, K> {
     /// A queue. `buffers` are addresses and lengths of memory that stays until it is closed; where
     /// the kernel does not want to register it, it is memory like any other.
     pub fn new(host: H, options: Options, buffers: &[(u64, u64)]) -> Result<Self, QueueError> {
+        // With threads there may be no ring to do so.
+        fork::watch();
         let wanted = options.depth.clamp(1, SQ_ENTRIES_MAX);
         let mut refusal = None;
         let mut made = None;

@@ -215,7 +215,7 @@ class StatMany(StatFiles):
 
     def run(self) -> None:
         total = 0
-        for _, status in self.stat_many(self.paths):
+        for status in self.stat_many(self.paths):
             total += status.st_size
         self.total = total
 

@@ -16,6 +16,7 @@ __all__ = [
     "Ranges",
     "SaveResult",
     "WriteResult",
+    "checksum_many",
     "read_many",
     "read_ranges",
     "save",
@@ -23,4 +24,3 @@ __all__ = [
     "write_many",
     "write_ranges",
 ]
-__all__ = ["checksum_many", "read_many"]

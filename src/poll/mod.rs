@@ -279,7 +279,7 @@ impl<K: Readiness> PollSet<K> {
         self.waiting = false;
         self.wake_sent = false;
         if self.closed {
-            self.retire_ring();
+            self.close();
             return Err(RingError::Closed);
         }
         let nothing = !self.reap(false);
@@ -299,7 +299,9 @@ impl<K: Readiness> PollSet<K> {
     }
 
     /// Spare the next call an allocation.
-    pub fn give_back(&mut self, ready: Vec<(i32, u8)>) {
+    pub fn give_back(&mut self, mut ready: Vec<(i32, u8)>) {
+        // Another thread's call may be under way by now.
+        ready.clear();
         if self.ready.is_empty() && self.ready.capacity() < ready.capacity() {
             self.ready = ready;
         }

@@ -162,3 +162,21 @@ def waiting(ring: Ring, other: Ring) -> None:
     assert_type(Sqe.timeout(0.1, multishot=True, count=3), Sqe)
     ring.prep_nop("x", result=-errno.EIO, file=0)
     ring.prep_cancel_op("READ", all=True)
+
+
+def many_files(paths: list[Path], names: Iterator[str], kernel: uring_rs.SimKernel) -> None:
+    with uring_rs.read_many(paths, in_flight=8, order="input", max_bytes=1 << 20) as results:
+        for path, data in results:
+            assert_type(path, Path)
+            assert_type(data, bytes)
+        assert_type(results.stats["peak_bytes"], int)
+    for name, found in uring_rs.read_many(names, errors="yield", kernel=kernel):
+        assert_type(name, str)
+        assert_type(found, bytes | OSError | ValueError)
+    for _, view in uring_rs.read_many(paths, out=[bytearray(8)], dir_fd=3):
+        assert_type(view, memoryview)
+    for path, digest in uring_rs.checksum_many(paths, "blake2b", require_uring=True):
+        assert_type(path, Path)
+        assert_type(digest, str)
+    for _, checked in uring_rs.checksum_many(paths, errors="yield"):
+        assert_type(checked, str | OSError | ValueError)

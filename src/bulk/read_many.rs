@@ -681,7 +681,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         if file.probe.is_some() {
             return self.fail(index, if given { Failure::NoRoom } else { Failure::TooBig });
         }
-        if !given && !(limit.hard && file.want >= limit.bytes) {
+        if !given && (!limit.hard || file.want < limit.bytes) {
             self.growing = true;
             return self.grow();
         }

@@ -34,6 +34,38 @@ PRELUDE = """
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(fd)
 
+    class Interrupted(Exception):
+        pass
+
+    def interrupted(wait):
+        # Have the handler of a signal raise in the middle of this, once others have not.
+        seen = [0]
+        done = threading.Event()
+        main = threading.main_thread().ident
+
+        def waiting():
+            wait()
+
+        def handler(number, frame):
+            if frame.f_code is waiting.__code__:
+                seen[0] += 1
+                if seen[0] == 3:
+                    raise Interrupted
+
+        def bother():
+            while not done.wait(0.01):
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+        signal.signal(signal.SIGUSR1, handler)
+        thread = threading.Thread(target=bother)
+        thread.start()
+        try:
+            waiting()
+        except Interrupted:
+            print("interrupted", flush=True)
+        done.set()
+        thread.join()
+
     def check(found):
         assert sorted(path for path, _ in found) == paths
         for path, data in found:
@@ -45,13 +77,14 @@ PRELUDE = """
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
-    # Children without privileges read it, too.
+    # A child without privileges reads it, too.
     for parent in (folder, *folder.parents[:3]):
         if parent.stat().st_uid == os.geteuid() and parent != Path("/tmp"):
             parent.chmod(0o755)
     for number in range(150):
         size = 200_000 if number % 50 == 7 else 100 * number
         (folder / f"{number:03d}").write_bytes(bytes([number]) * size)
+        (folder / f"{number:03d}").chmod(0o644)
     return folder
 
 
@@ -322,19 +355,8 @@ def test_ctrl_c_while_it_waits(child: Callable[..., str]) -> None:
         kernel.close(kernel.file("f", b"x"))
         kernel.fail_request(0, "late", 1 << 62)
         results = ReadMany(["f"], kernel=kernel)
-        main = threading.main_thread().ident
-        def interrupt():
-            while kernel.in_flight == 0:
-                time.sleep(0)
-            signal.pthread_kill(main, signal.SIGINT)
-        for wait in (lambda: next(results), results.close):
-            thread = threading.Thread(target=interrupt)
-            thread.start()
-            try:
-                wait()
-            except KeyboardInterrupt:
-                print("interrupted", flush=True)
-            thread.join()
+        interrupted(results.__next__)
+        interrupted(results.close)
         os._exit(0)
         """
     )
@@ -350,16 +372,11 @@ def test_ctrl_c_while_another_thread_has_the_turn(child: Callable[..., str]) -> 
             go_on.wait()
             yield from paths
         results = read_many(slow())
-        main = threading.main_thread().ident
         taken = []
         thread = threading.Thread(target=lambda: taken.extend(results))
         thread.start()
         asked.wait()
-        threading.Thread(target=lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-        try:
-            next(results)
-        except KeyboardInterrupt:
-            print("interrupted")
+        interrupted(results.__next__)
         go_on.set()
         thread.join()
         check(taken)

@@ -194,3 +194,21 @@ def trees(path: Path) -> None:
         assert_type(kind, int)
     for _, value in uring_rs.walk("top", errors="yield"):
         assert_type(value, os.stat_result | OSError)
+
+
+def many_files(paths: list[Path], names: Iterator[str], kernel: uring_rs.SimKernel) -> None:
+    with uring_rs.read_many(paths, in_flight=8, order="input", max_bytes=1 << 20) as results:
+        for path, data in results:
+            assert_type(path, Path)
+            assert_type(data, bytes)
+        assert_type(results.stats["peak_bytes"], int)
+    for name, found in uring_rs.read_many(names, errors="yield", kernel=kernel):
+        assert_type(name, str)
+        assert_type(found, bytes | OSError | ValueError)
+    for _, view in uring_rs.read_many(paths, out=[bytearray(8)], dir_fd=3):
+        assert_type(view, memoryview)
+    for path, digest in uring_rs.checksum_many(paths, "blake2b", require_uring=True):
+        assert_type(path, Path)
+        assert_type(digest, str)
+    for _, checked in uring_rs.checksum_many(paths, errors="yield"):
+        assert_type(checked, str | OSError | ValueError)

@@ -26,6 +26,7 @@ from ._native import (
     Personality,
     PooledBuffer,
     ProvidedBuffers,
+    ReadMany,
     RegisteredBuffer,
     Request,
     Ring,
@@ -33,6 +34,7 @@ from ._native import (
     Sqe,
     StatxResult,
     Stream,
+    TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -44,6 +46,7 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
+from .bulk import read_many
 from .bulk.ranges import Ranges, read_ranges, write_ranges
 from .bulk.streaming import stream
 from .errors import (
@@ -111,9 +114,11 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .ioqueue import IoCompletion, IoCompletions, IoOp, IoQueue
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
+from .tree import CopyResult, copy, stat_many, walk
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -132,6 +137,7 @@ __all__ = [
     "Cause",
     "CloneBuffersFlags",
     "Completion",
+    "CopyResult",
     "CqRingFlags",
     "CqeArray",
     "CqeFlags",
@@ -146,6 +152,10 @@ __all__ = [
     "ForkedRing",
     "FsyncFlags",
     "InvalidEntries",
+    "IoCompletion",
+    "IoCompletions",
+    "IoOp",
+    "IoQueue",
     "KernelInfo",
     "MadviseAdvice",
     "MemRegionFlags",
@@ -167,6 +177,7 @@ __all__ = [
     "ProbeOpFlags",
     "ProvidedBuffers",
     "Ranges",
+    "ReadMany",
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
@@ -196,6 +207,7 @@ __all__ = [
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "TooManyEntries",
+    "TreeWalk",
     "UnsupportedOperation",
     "UringCmdFlags",
     "UringError",
@@ -208,14 +220,18 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "copy",
     "cqe_dtype",
     "errors",
     "flags",
     "is_supported",
     "probe",
     "query",
+    "read_many",
     "read_ranges",
     "send_msg",
+    "stat_many",
     "stream",
+    "walk",
     "write_ranges",
 ]

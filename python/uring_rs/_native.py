@@ -21,10 +21,13 @@ __all__ = [
     "DirectFile",
     "FileTable",
     "FixedBuffer",
+    "IoCompletion",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
+    "ReadMany",
     "RegisteredBuffer",
     "Request",
     "Ring",
@@ -32,8 +35,12 @@ __all__ = [
     "Sqe",
     "StatxResult",
     "Stream",
+    "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
+    "_IoQueue",
+    "_copy",
+    "_stat_many",
     "import_error",
     "read_ranges",
     "send_msg",
@@ -70,10 +77,13 @@ try:
         DirectFile,
         FileTable,
         FixedBuffer,
+        IoCompletion,
         MemoryRegion,
         Personality,
+        PollSet,
         PooledBuffer,
         ProvidedBuffers,
+        ReadMany,
         RegisteredBuffer,
         Request,
         Ring,
@@ -81,8 +91,12 @@ try:
         Sqe,
         StatxResult,
         Stream,
+        TreeWalk,
         ZcrxBuffer,
         ZcrxQueue,
+        _copy,
+        _IoQueue,
+        _stat_many,
         send_msg,
     )
     from ._uring import _read_ranges as read_ranges
@@ -171,8 +185,32 @@ except ImportError as _error:
         class RegisteredBuffer(_Missing):
             """A registered buffer, of which there are none here."""
 
+        class ReadMany(_Missing):
+            """What `read_many` gives, which cannot be had here."""
+
+            def __class_getitem__(cls, _item: object) -> object:
+                return cls
+
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
 
+        class PollSet(_Missing):
+            """What a selector watches with a ring, which cannot be made here."""
+
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""
+
+        class TreeWalk(_Missing):
+            """A walk over a tree, which cannot be made here."""
+
+        def _copy(*_args: object) -> None:
+            raise unavailable()
+
+        def _stat_many(*_args: object) -> None:
+            raise unavailable()
+
+        class _IoQueue(_Missing):
+            """The compiled half of a queue, which cannot be made here."""
+
+        class IoCompletion(_Missing):
+            """The completion of a queue's request, of which there are none here."""

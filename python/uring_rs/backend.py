@@ -6,13 +6,14 @@ job does without io_uring, one line at level INFO goes to the logger "uring_rs".
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from dataclasses import dataclass
 from typing import Literal
 
 from . import _native
-from .availability import is_disabled, probe
+from .availability import Availability, is_disabled, probe
 from .errors import Cause, UringUnavailable
 
 __all__ = ["Backend", "Way", "backend", "tell", "way"]
@@ -60,19 +61,26 @@ def way(require_uring: bool) -> Way:
     """Which ways are open to a job.
 
     Raises:
-        UringUnavailable: `require_uring`, and io_uring is turned off by the environment.
+        UringUnavailable: `require_uring`, and io_uring is refused or turned off here.
     """
     if _native.import_error is not None:
         raise _native.unavailable()
-    if not is_disabled():
-        return "ring" if require_uring else "auto"
     if require_uring:
-        found = probe()
-        error = UringUnavailable(f"io_uring is required, and {found.reason}")
-        error.reason, error.hint, error.cause = found.reason, found.hint, Cause.DISABLED
-        raise error
+        # Now, and not when the first request has to wait: cached data needs no ring.
+        if found := probe():
+            return "ring"
+        raise _required(found)
+    if not is_disabled():
+        return "auto"
     tell(probe().reason)
     return "threads"
+
+
+def _required(found: Availability) -> UringUnavailable:
+    number = found.errno or errno.ENOSYS
+    error = UringUnavailable(number, f"io_uring is required here: {found.reason}")
+    error.reason, error.hint, error.cause = found.reason, found.hint, Cause(found.cause)
+    return error
 
 
 def tell(reason: str) -> None:

@@ -38,6 +38,12 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// The caller owns `fd`, and nobody uses it afterwards.
     unsafe fn drop_fd(&self, fd: i32);
 
+    /// A ring answers EAGAIN where a read of a file that was opened with O_NONBLOCK would wait: have
+    /// reads of it wait. For files that have no other flag that can be changed (O_DIRECT, O_APPEND).
+    fn let_it_wait(&self, fd: i32) {
+        let _ = fd;
+    }
+
     /// fstat(2).
     fn status(&self, fd: i32) -> Result<Status, Errno>;
 
@@ -157,6 +163,11 @@ impl Host for Linux {
     unsafe fn drop_fd(&self, fd: i32) {
         // SAFETY: the caller's promise (I10).
         unsafe { syscall::close(fd) };
+    }
+
+    fn let_it_wait(&self, fd: i32) {
+        // It cannot fail for a descriptor that is open.
+        let _ = file::clear_nonblock(fd);
     }
 
     fn status(&self, fd: i32) -> Result<Status, Errno> {

@@ -9,10 +9,13 @@ pub mod host;
 pub mod job;
 mod pool;
 pub mod pump;
+pub mod queue;
 pub mod ranges;
+pub mod read_many;
 mod ring_pump;
 pub mod shelf;
 #[cfg(feature = "sim")]
 mod sim_host;
 pub mod stream;
+pub mod tree;
 pub mod work;

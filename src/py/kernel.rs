@@ -4,12 +4,16 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use crate::bulk::host::Host;
+use crate::bulk::queue::host::QueueHost;
+use crate::bulk::queue::op::Op;
 use crate::bulk::work::Work;
-use crate::ring::kernel::{Kernel, Linux};
+use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
 use crate::sys::direct::Alignment;
 use crate::sys::file::Status;
+use crate::sys::os::pollfd;
+use crate::sys::readiness::FileIdentity;
 use crate::sys::Errno;
 
 /// The kernel behind a ring. The branch costs a nanosecond per system call, and lets one Python
@@ -107,6 +111,10 @@ impl Host for AnyKernel {
         ask!(self, k => unsafe { k.drop_fd(fd) })
     }
 
+    fn let_it_wait(&self, fd: i32) {
+        ask!(self, k => k.let_it_wait(fd));
+    }
+
     fn status(&self, fd: i32) -> Result<Status, Errno> {
         ask!(self, k => k.status(fd))
     }
@@ -137,5 +145,43 @@ impl Host for AnyKernel {
 
     fn poll_in(&self, fd: i32, patience_ns: u64) -> Result<bool, Errno> {
         ask!(self, k => k.poll_in(fd, patience_ns))
+    }
+}
+
+impl QueueHost for AnyKernel {
+    fn bell(&self) -> Result<i32, Errno> {
+        ask!(self, k => k.bell())
+    }
+
+    fn ring_bell(&self, bell: i32) -> Result<(), Errno> {
+        ask!(self, k => k.ring_bell(bell))
+    }
+
+    fn take_bell(&self, bell: i32) -> bool {
+        ask!(self, k => k.take_bell(bell))
+    }
+
+    fn duplicate(&self, fd: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.duplicate(fd))
+    }
+
+    unsafe fn perform(&self, fd: i32, op: &Op, offset: u64) -> i32 {
+        // SAFETY: the caller's contract is the same (I2).
+        ask!(self, k => unsafe { k.perform(fd, op, offset) })
+    }
+}
+
+impl Readiness for AnyKernel {
+    fn identity(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.identity(fd))
+    }
+
+    fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.waitable(fd))
+    }
+
+    #[inline]
+    fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
+        ask!(self, k => k.poll(fds, timeout_ns))
     }
 }

@@ -10,7 +10,9 @@ pub mod errno;
 pub mod file;
 pub mod opcode;
 pub mod os;
+pub mod readiness;
 pub mod register;
 pub mod syscall;
+pub mod tree;
 
 pub use errno::Errno;

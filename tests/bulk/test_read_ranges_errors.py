@@ -163,9 +163,7 @@ class TestSimulated:
                 uring_rs.read_ranges(fd, offsets, 500, kernel=kernel, depth=4)
             assert caught.value.errno == errno.EIO
             Faults(kernel).request(errno.EIO, nth=5)
-            found = uring_rs.read_ranges(
-                fd, offsets, 500, kernel=kernel, depth=4, errors="yield"
-            )
+            found = uring_rs.read_ranges(fd, offsets, 500, kernel=kernel, depth=4, errors="yield")
             assert len(found.errors) == 1
             for i, view in enumerate(found):
                 wanted = b"" if i in found.errors else self.CONTENT[i * 500 : i * 500 + 500]

@@ -6,4 +6,6 @@ for what has to wait, threads where rings are refused. `uring_rs.backend()` tell
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from .reading import read_many
+
+__all__ = ["read_many"]

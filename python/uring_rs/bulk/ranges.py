@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, overload
 
 from .. import _native
 from ..backend import way
@@ -204,7 +204,7 @@ def read_ranges(
         way(require_uring),
         kernel,
     )
-    return Ranges(memory, cast("array[int] | int | None", starts), done, eof, failed, stats)
+    return Ranges(memory, starts, done, eof, failed, stats)
 
 
 def write_ranges(

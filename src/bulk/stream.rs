@@ -129,6 +129,9 @@ impl<H: Host> Stream<H> {
         if !positions && settings.offset != 0 {
             return Err(Errno::ESPIPE);
         }
+        if !positions && settings.direct == Direct::Always {
+            return Err(Errno::EINVAL);
+        }
         let Settings { depth, way, offset, size, .. } = settings;
         let options = Options { depth, way, one_thread: false, try_now: false };
         let slot =
@@ -163,7 +166,7 @@ impl<H: Host> Stream<H> {
     }
 
     /// The next chunk, if it comes within a nap.
-    pub fn next(&mut self) -> Next {
+    pub fn next_chunk(&mut self) -> Next {
         if !self.job.same_process() {
             return Next::Failed(RingError::Forked);
         }

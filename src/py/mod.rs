@@ -92,6 +92,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tree::install(m)?;
     m.add_class::<jobs::pages::PyPages>()?;
     m.add_class::<jobs::aligned::PyAlignedPool>()?;
+    m.add_class::<jobs::aligned::PyAlignedPool>()?;
+    tree::install(m)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_write_ranges, m)?)?;
     m.add_class::<jobs::stream::PyStream>()?;

@@ -120,8 +120,8 @@ def test_leaving_early(carrier: str, path: Path, data: bytes) -> None:
     for leave in range(3):
         make_cold(path)
         for view in uring_rs.stream(path, chunk=4096, depth=64):
+            assert view == data[:4096]
             break
-        assert view == data[:4096]
         with uring_rs.stream(path, chunk=4096) as stream:
             first = next(stream)
             if leave:
@@ -217,8 +217,7 @@ def test_arguments(path: Path, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         stream(tmp_path)
     with pytest.raises(OSError, match="Invalid argument"):
-        stream("/dev/zero", direct=True) if not takes_direct(Path("/dev/zero")) else None
-        raise OSError(errno.EINVAL, "Invalid argument")
+        stream("/dev/zero", direct=True)
     write_only = os.open(path, os.O_WRONLY)
     with pytest.raises(OSError, match="at offset 0"):
         list(stream(write_only))

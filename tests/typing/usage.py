@@ -212,3 +212,23 @@ def many_files(paths: list[Path], names: Iterator[str], kernel: uring_rs.SimKern
         assert_type(digest, str)
     for _, checked in uring_rs.checksum_many(paths, errors="yield"):
         assert_type(checked, str | OSError | ValueError)
+
+
+def ranges(path: Path, file: BinaryIO, ring: Ring) -> None:
+    found = uring_rs.read_ranges(path, [0, 4096], 4096, direct=False, depth=8)
+    assert_type(found, uring_rs.Ranges)
+    assert_type(found[0], memoryview)
+    assert_type(found[1:], list[memoryview])
+    assert_type(found.sizes, "array.array[int]")
+    assert_type(found.complete, bool)
+    for view in found:
+        assert_type(view, memoryview)
+    uring_rs.read_ranges([path, file, 3], range(3), array.array("q", [1, 2, 3]), bytearray(6))
+    uring_rs.read_ranges([path], [0], 1, [bytearray(1)], index=[0], errors="yield")
+    assert_type(uring_rs.write_ranges(path, 0, b"data", fsync=True), dict[str, int])
+    uring_rs.write_ranges(file, [0, 9], [b"a", bytearray(2)], direct="auto")
+    with uring_rs.stream(file, chunk=1 << 16, depth=4) as chunks:
+        for view in chunks:
+            assert_type(view, memoryview)
+    with uring_rs.AlignedPool(2, 4096, register=ring) as pool, pool.acquire() as buffer:
+        assert_type(buffer, uring_rs.FixedBuffer)

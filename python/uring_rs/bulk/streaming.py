@@ -32,8 +32,8 @@ def stream(
 
     What is not in the page cache is read ahead, `depth` chunks at a time, past the page cache where
     the file system can do that; what is in there is read when its turn comes. The memory of a chunk
-    is used again as soon as nothing refers to its memoryview any more; for chunks that are kept, new
-    memory is made. So it takes `depth` chunks of memory, and those that are kept.
+    is used again as soon as nothing refers to its memoryview any more; for chunks that are kept,
+    new memory is made. So it takes `depth` chunks of memory, and those that are kept.
 
     Args:
         file: a path, a descriptor or an open file. Of an open regular file the position is neither

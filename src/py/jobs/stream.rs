@@ -127,7 +127,7 @@ impl PyStream {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
         let Some(mut stream) = self.take(py)? else { return Ok(None) };
         loop {
-            match py.detach(|| stream.next()) {
+            match py.detach(|| stream.next_chunk()) {
                 Next::Chunk(chunk) => {
                     let told = jobs::tell_refusal(py, stream.pump());
                     self.give_back(State::Idle(stream));

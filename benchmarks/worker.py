@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import resource
 import statistics
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
 
-from harness.cells import Cell, Factory, Measurement, Task, Unable
+from harness.cells import Cell, Factory, Job, Measurement, Task, Unable
 from harness.data import load_offsets
 
 
@@ -47,6 +48,8 @@ def measure(factory: Factory, task: Task, repeats: int) -> dict[str, Any]:
     if isinstance(cell, Measurement):
         value = statistics.median(cell.measure() for _ in range(repeats))
         return {"cell": task.cell, "value": value, "cpu": 0.0, "ops": repeats}
+    if isinstance(cell, Job):
+        return measure_job(cell, task, repeats)
     try:
         cell.verify()
         gc.collect()
@@ -64,13 +67,46 @@ def measure(factory: Factory, task: Task, repeats: int) -> dict[str, Any]:
     }
 
 
+def cpu_ns() -> float:
+    """Of this process with the kernel's workers in it, and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time_ns() + (children.ru_utime + children.ru_stime) * 1e9
+
+
+def timed_job(job: Job, ops: int) -> tuple[float, float]:
+    cpu, clock = cpu_ns(), time.perf_counter_ns()
+    job.run()
+    took, used = time.perf_counter_ns() - clock, cpu_ns() - cpu
+    return took / ops, used / ops
+
+
+def measure_job(job: Job, task: Task, repeats: int) -> dict[str, Any]:
+    """As a whole, after a first run, or only once if the state of things is good for one."""
+    job.warm_up()
+    if not task.once:
+        job.run()
+    gc.collect()
+    gc.freeze()
+    runs = [timed_job(job, task.count) for _ in range(repeats)]
+    notes = job.notes()
+    job.verify()
+    return {
+        "cell": task.cell,
+        "value": statistics.median(value for value, _ in runs),
+        "cpu": statistics.median(cpu for _, cpu in runs),
+        "ops": task.count,
+        "notes": notes,
+    }
+
+
 def main() -> int:
     job = json.loads(sys.argv[1])
     contestants = importlib.import_module(job["adapter"]).CONTESTANTS
     factory: Factory = contestants[job["question"]][job["variant"]]
     offsets = load_offsets(job["offsets"]) if job["offsets"] else []
     for name in job["cells"]:
-        task = Task(name, job["file"], job["direct"], offsets, job["seconds"])
+        rest = (job["once"], job["new"])
+        task = Task(name, job["file"], job["direct"], offsets, job["seconds"], *rest)
         try:
             line = measure(factory, task, job["repeats"])
         except Unable as reason:

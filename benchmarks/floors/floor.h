@@ -1,7 +1,8 @@
 /*
  * floor.h: what all floor programs share: arguments, offsets, timing and the one line of output
  * per cell. Arguments are key=value: variant= seconds= repeats= cells=1,32,128 and, where there is
- * a file, file= offsets= (unsigned 64-bit numbers) direct=0|1.
+ * a file, file= offsets= (unsigned 64-bit numbers) direct=0|1. Jobs have once=0|1 (the state of
+ * things is good for one run) and new= (where what is written goes).
  */
 #ifndef FLOOR_H
 #define FLOOR_H
@@ -15,9 +16,9 @@
 #define PATTERN(n) (0x9E3779B97F4A7C15ull * ((uint64_t)(n) + 1))
 
 static struct {
-    const char *variant, *file;
+    const char *variant, *file, *new;
     double seconds;
-    int repeats, direct, cells;
+    int repeats, direct, once, cells;
     const char *cell[32];
     uint64_t *offsets, count;
 } A = {.variant = "", .seconds = 0.05, .repeats = 3};
@@ -43,7 +44,9 @@ static inline void arguments(int argc, char **argv)
         else if (!strcmp(argv[i], "seconds")) A.seconds = atof(value);
         else if (!strcmp(argv[i], "repeats")) A.repeats = atoi(value);
         else if (!strcmp(argv[i], "file")) A.file = value;
+        else if (!strcmp(argv[i], "new")) A.new = value;
         else if (!strcmp(argv[i], "direct")) A.direct = atoi(value);
+        else if (!strcmp(argv[i], "once")) A.once = atoi(value);
         else if (!strcmp(argv[i], "offsets")) load_offsets(value);
         else if (!strcmp(argv[i], "cells")) {
             for (char *p = strtok(value, ","); p && A.cells < 32; p = strtok(NULL, ","))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,14 +34,16 @@ class Judged:
         return asdict(self)
 
 
+def best_of(table: Table, cell: str, names: Iterable[str]) -> str | None:
+    """The quickest of these that did the work."""
+    able = [name for name in names if cell in table.get(name, {})]
+    return min(able, key=lambda name: float(table[name][cell]["median"]), default=None)
+
+
 def best_peer(table: Table, cell: str) -> str | None:
     """The quickest that is neither C nor ours, and does the work."""
-    peers = [
-        name
-        for name, cells in table.items()
-        if name.partition(":")[0] not in NOT_PEERS and name != NO_IO and cell in cells
-    ]
-    return min(peers, key=lambda name: float(table[name][cell]["median"]), default=None)
+    peers = (name for name in table if name.partition(":")[0] not in NOT_PEERS and name != NO_IO)
+    return best_of(table, cell, peers)
 
 
 def judge(results: dict[str, Table]) -> list[Judged]:
@@ -57,12 +60,11 @@ def judge(results: dict[str, Table]) -> list[Judged]:
 
 
 def judge_one(bar: dict[str, Any], table: Table) -> Judged | None:
-    cell = bar["cell"]
-    candidates = [name for name in bar["ours"] if cell in table.get(name, {})]
-    if not candidates:
+    cell, field = bar["cell"], bar.get("field", "median")
+    ours = best_of(table, cell, bar["ours"])
+    if ours is None:
         return None
-    ours = min(candidates, key=lambda name: float(table[name][cell]["median"]))
-    mine = float(table[ours][cell]["median"])
+    mine = float(table[ours][cell][field])
 
     def result(value: float, wanted: str, reached: bool, against: str, numbers: str) -> Judged:
         return Judged(
@@ -89,10 +91,16 @@ def judge_one(bar: dict[str, Any], table: Table) -> Judged | None:
         numbers = f"{mine:.4g} against {theirs:.4g}"
         ratio = theirs / mine
         return result(ratio, f">= {bar['peer']} x", ratio >= bar["peer"], peer, numbers)
-    against, most = ("c", bar["times_c"]) if "times_c" in bar else (bar["of"], bar["times"])
-    if cell not in table.get(against, {}):
+    wanted = bar.get("of", "c")
+    against = best_of(table, cell, [wanted] if isinstance(wanted, str) else wanted)
+    if against is None:
         return None
-    base = float(table[against][cell]["median"])
-    ratio = mine / base
+    base = float(table[against][cell][field])
     numbers = f"{mine:.4g} against {base:.4g}"
+    if "faster" in bar:
+        least = bar["faster"]
+        ratio = base / mine
+        return result(ratio, f">= {least} x", ratio >= least, against, numbers)
+    most = bar["times_c"] if "times_c" in bar else bar["times"]
+    ratio = mine / base
     return result(ratio, f"<= {most} x", ratio <= most, against, numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -11,14 +12,15 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers import PEERS
+from peers import PEERS, Peer
 
+from .question import Group
 from .questions import QUESTIONS, Question
 
 __all__ = ["FLOORS", "Environment", "NotMeasurable", "compile_floors", "release_build"]
 
 FLOORS = Path(__file__).parent.parent / "floors"
-FLOOR_SOURCES = ("uring_raw.h", "floor.h", "transfers.c")
+FLOOR_SOURCES = ("uring_raw.h", "floor.h", "jobs.h", "transfers.c")
 
 
 class NotMeasurable(Exception):
@@ -63,6 +65,7 @@ def compile_floors(directory: Path, questions: list[Question]) -> dict[str, Path
                 "-O2",
                 "-Wall",
                 "-Wno-unused-function",
+                "-pthread",
                 "-o",
                 str(program),
                 str(source),
@@ -79,6 +82,8 @@ class Environment:
     """A virtual environment of our own, with every peer that can be installed."""
 
     directory: Path
+    groups: set[Group]
+    """Which groups of questions are asked: who takes part in none is not installed."""
     skipped: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -86,13 +91,16 @@ class Environment:
     def python(self) -> str:
         return str(self.directory / "bin" / "python")
 
+    def wants(self, peer: Peer) -> bool:
+        return not self.groups.isdisjoint(peer.groups)
+
     def make(self) -> None:
         if not Path(self.python).exists():
             print(f"making {self.directory} for the peers", flush=True)
             self._call([sys.executable, "-m", "venv", str(self.directory)])
         present = self._installed()
         for peer in PEERS:
-            if peer.requires and peer.name not in present:
+            if peer.requires and self.wants(peer) and peer.name not in present:
                 print(f"installing {peer.requires}", flush=True)
                 self._install(peer.name, peer.requires)
         if "matplotlib" not in present:
@@ -124,6 +132,12 @@ class Environment:
 
 def our_version() -> str:
     return importlib.metadata.version("uring_rs")
+
+
+def backend() -> str:
+    """What the functions on whole files use here, so that a fallback is not taken for a ring."""
+    tell = getattr(importlib.import_module("uring_rs"), "backend", None)
+    return str(tell()) if tell else ""
 
 
 def uses_files(questions: list[Question]) -> set[str]:

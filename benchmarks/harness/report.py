@@ -10,6 +10,8 @@ __all__ = ["print_bars", "print_question"]
 
 
 def number(value: float) -> str:
+    if value >= 1_000_000:
+        return f"{value:.3e}"
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -24,7 +26,7 @@ def print_question(name: str, asked: dict[str, Any]) -> None:
     print(", times C" if "c" in table else "")
     print(f"{'':22}" + "".join(f"{cell:>33}" for cell in cells))
     for who, row in table.items():
-        print(f"{who:22}" + "".join(f"{one_cell(table, row, cell):>33}" for cell in cells))
+        print(f"{who:22}" + "".join(f" {one_cell(table, row, cell):>32}" for cell in cells))
     for who, reason in asked["failed"].items():
         print(f"{who:22}  failed: {reason}")
     for who, reasons in asked["unable"].items():
@@ -47,6 +49,8 @@ def one_cell(table: dict[str, Any], row: dict[str, Any], cell: str) -> str:
     base = table.get("c", {}).get(cell)
     if base and base["median"]:
         text += f" x{have['median'] / base['median']:.2f}"
+    if "cached" in have:
+        text += f", cpu {number(have['cpu'])}, {have['cached'] / 2**20:.0f} MiB cached"
     return text
 
 

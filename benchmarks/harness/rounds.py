@@ -13,6 +13,8 @@ from typing import Any
 
 from peers import PEERS
 
+from .cells import Unable
+from .corpus import Corpus
 from .data import Scratch
 from .environment import Environment
 from .questions import Question
@@ -44,6 +46,8 @@ class Outcome:
 
     rounds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     cpu: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    notes: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
+    ops: dict[str, int] = field(default_factory=dict)
     unable: dict[str, dict[str, str]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -53,6 +57,10 @@ class Outcome:
             return
         self.rounds.setdefault(name, {}).setdefault(line["cell"], []).append(line["value"])
         self.cpu.setdefault(name, {}).setdefault(line["cell"], []).append(line["cpu"])
+        self.ops[line["cell"]] = line["ops"]
+        for note, value in line.get("notes", {}).items():
+            notes = self.notes.setdefault(name, {}).setdefault(line["cell"], {})
+            notes.setdefault(note, []).append(value)
 
     def summary(self, scale: float) -> dict[str, dict[str, dict[str, Any]]]:
         """Medians and spread by contestant and cell, in the unit of the question."""
@@ -60,12 +68,14 @@ class Outcome:
         for name, cells in self.rounds.items():
             for cell, values in cells.items():
                 cpu = statistics.median(self.cpu[name][cell])
+                notes = self.notes.get(name, {}).get(cell, {})
                 table.setdefault(name, {})[cell] = {
                     "median": statistics.median(values) / scale,
                     "min": min(values) / scale,
                     "max": max(values) / scale,
                     "cpu": cpu / scale,
                     "rounds": [value / scale for value in values],
+                    **{note: statistics.median(values) for note, values in notes.items()},
                 }
         return table
 
@@ -78,17 +88,19 @@ class Plan:
         environment: Environment,
         programs: dict[str, Path],
         scratch: Scratch,
+        corpus: Corpus,
         quick: bool,
         cpu: int | None,
     ) -> None:
         self.environment = environment
         self.programs = programs
         self.scratch = scratch
+        self.corpus = corpus
         self.quick = quick
         self.taskset = ["taskset", "-c", str(cpu)] if cpu is not None else []
         self.listed = {"ours": self._list(sys.executable, "ours")}
         for peer in PEERS:
-            if peer.name not in environment.skipped:
+            if peer.name not in environment.skipped and environment.wants(peer):
                 listed = self._list(environment.python, peer.module)
                 if listed is None:
                     continue
@@ -122,10 +134,22 @@ class Plan:
                 found.append(Contestant(name, python, peer.module, variant, pinned=peer.pinned))
         return found
 
-    def command(self, question: Question, who: Contestant) -> list[str]:
+    def file(self, question: Question) -> Path | None:
+        """What the question is to work on."""
+        if question.data:
+            return self.corpus.place(question.data)
         kind = question.file or ("reads" if question.name == "other_threads" else "")
-        file = str(self.scratch.file(kind)) if kind else ""
+        return self.scratch.file(kind) if kind else None
+
+    def before(self, question: Question) -> None:
+        """Once before every process."""
+        if question.before:
+            self.corpus.before(question, self.file(question))
+
+    def command(self, question: Question, who: Contestant) -> list[str]:
+        file = str(self.file(question) or "")
         offsets = str(self.scratch.offsets(question.file)) if question.file else ""
+        once, new = bool(question.before), str(self.corpus.new)
         seconds = question.seconds / 3 if self.quick else question.seconds
         repeats = 1 if self.quick else question.repeats
         if who.program:
@@ -136,7 +160,10 @@ class Plan:
                 f"direct={int(question.direct)}",
                 f"cells={','.join(question.cells)}",
             ]
-            arguments += [f"file={file}", f"offsets={offsets}"] if offsets else []
+            arguments += [f"file={file}"] if file else []
+            arguments += [f"offsets={offsets}"] if offsets else []
+            if question.group == "files":
+                arguments += [f"once={int(once)}", f"new={new}"]
             command = [str(who.program), *arguments]
         else:
             job = {
@@ -149,6 +176,8 @@ class Plan:
                 "file": file,
                 "offsets": offsets,
                 "direct": question.direct,
+                "once": once,
+                "new": new,
             }
             command = [who.python, "-P", str(WORKER), json.dumps(job)]
         pinned = who.pinned and question.pinned and shutil.which("taskset")
@@ -159,10 +188,21 @@ def run_question(plan: Plan, question: Question, rounds: int) -> Outcome:
     """All rounds of one question."""
     outcome = Outcome()
     contestants = plan.contestants(question)
+    if question.before == "fresh":
+        # Whoever writes first waits for memory from the machine's host; that is not asked.
+        plan.before(question)
+        run_process(plan.command(question, contestants[0]), question, contestants[0], Outcome())
     for number in range(rounds):
         order = contestants if number % 2 == 0 else contestants[::-1]
         for who in order:
-            if who.name not in outcome.failed:
+            if who.name in outcome.failed:
+                continue
+            try:
+                plan.before(question)
+            except Unable as reason:
+                for cell in question.cells:
+                    outcome.add(who.name, {"cell": cell, "unable": str(reason)})
+            else:
                 run_process(plan.command(question, who), question, who, outcome)
     return outcome
 

@@ -2,7 +2,7 @@
 
 from harness.cells import Contestants
 
-from . import files, growth, nops, sockets, threads
+from . import bulk, files, growth, nops, sockets, threads
 
 CONTESTANTS: Contestants = {
     **nops.CONTESTANTS,
@@ -10,4 +10,5 @@ CONTESTANTS: Contestants = {
     **sockets.CONTESTANTS,
     **growth.CONTESTANTS,
     **threads.CONTESTANTS,
+    **bulk.CONTESTANTS,
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.question import Group
+
 __all__ = ["PEERS", "Peer"]
 
 
@@ -18,6 +20,9 @@ class Peer:
     """What pip is to install; nothing for the standard library."""
     pinned: bool = True
     """Whether it keeps to one thread, so that it can be pinned to one CPU."""
+
+    groups: tuple[Group, ...] = ("ring",)
+    """Of which questions it answers some."""
 
     @property
     def module(self) -> str:
@@ -31,7 +36,9 @@ PEERS = (
     Peer("aiofile", "aiofile", pinned=False),
     Peer("aiofiles", "aiofiles", pinned=False),
     Peer("anyio", "anyio", pinned=False),
-    Peer("os"),
-    Peer("threads", pinned=False),
+    Peer("os", groups=("ring", "files")),
+    Peer("threads", pinned=False, groups=("ring", "files")),
     Peer("asyncio"),
+    Peer("coreutils", groups=("files",)),
+    Peer("fsspec", "fsspec", groups=("files",)),
 )

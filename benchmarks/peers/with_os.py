@@ -10,6 +10,8 @@ from harness.cells import Cell, Contestants, Task, Unable
 from harness.data import BLOCK, check_blocks
 from harness.transfers import Slot, Transfer
 
+from . import bulk_os
+
 
 class Loop(Cell):
     """What the interpreter takes for a batch without any I/O: append, iterate, clear."""
@@ -130,4 +132,5 @@ CONTESTANTS: Contestants = {
     "writes_cached": {"pwrite": Pwrite},
     "writes_direct": {"pwrite": Pwrite},
     "pingpong": {"socket": PingPong},
+    **bulk_os.CONTESTANTS,
 }

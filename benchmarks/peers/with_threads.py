@@ -11,6 +11,8 @@ from harness.data import BLOCK
 from harness.ticker import longest_stall_ms
 from harness.transfers import Slot, Transfer
 
+from . import bulk_threads
+
 
 class Files(Transfer):
     def __init__(self, task: Task, writing: bool = False) -> None:
@@ -69,4 +71,5 @@ CONTESTANTS: Contestants = {
     "writes_cached": {"": partial(Files, writing=True)},
     "writes_direct": {"": partial(Files, writing=True)},
     "other_threads": {"": OtherThreads},
+    **bulk_threads.CONTESTANTS,
 }

@@ -14,6 +14,7 @@ Importing works everywhere; `probe()` tells whether rings can be made here, and 
 
 from . import errors, flags
 from ._native import (
+    AlignedPool,
     BufferPool,
     BufferRing,
     Completion,
@@ -25,12 +26,15 @@ from ._native import (
     Personality,
     PooledBuffer,
     ProvidedBuffers,
+    ReadMany,
     RegisteredBuffer,
     Request,
     Ring,
     SimKernel,
     Sqe,
     StatxResult,
+    Stream,
+    TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
     send_msg,
@@ -42,6 +46,9 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
+from .bulk import read_many
+from .bulk.ranges import Ranges, read_ranges, write_ranges
+from .bulk.streaming import stream
 from .bulk.writing import SaveResult, WriteResult, save, write_many
 from .errors import (
     Cause,
@@ -108,9 +115,11 @@ from .flags import (
     WorkerKind,
     ZcrxAreaFlags,
 )
+from .ioqueue import IoCompletion, IoCompletions, IoOp, IoQueue
 from .kernel_info import KernelInfo, NapiSettings, query
 from .records import CQE_FORMAT, CQE_SIZE, cqe_dtype
 from .restrictions import Restrictions
+from .tree import CopyResult, copy, stat_many, walk
 
 __all__ = [
     "CQE_BUFFER_SHIFT",
@@ -119,6 +128,7 @@ __all__ = [
     "FILE_INDEX_ALLOC",
     "REGISTER_FILES_SKIP",
     "AcceptFlags",
+    "AlignedPool",
     "AtFlags",
     "Availability",
     "Backend",
@@ -128,6 +138,7 @@ __all__ = [
     "Cause",
     "CloneBuffersFlags",
     "Completion",
+    "CopyResult",
     "CqRingFlags",
     "CqeArray",
     "CqeFlags",
@@ -142,6 +153,10 @@ __all__ = [
     "ForkedRing",
     "FsyncFlags",
     "InvalidEntries",
+    "IoCompletion",
+    "IoCompletions",
+    "IoOp",
+    "IoQueue",
     "KernelInfo",
     "MadviseAdvice",
     "MemRegionFlags",
@@ -162,6 +177,8 @@ __all__ = [
     "PooledBuffer",
     "ProbeOpFlags",
     "ProvidedBuffers",
+    "Ranges",
+    "ReadMany",
     "RecvSendFlags",
     "RegWaitFlags",
     "RegisterOp",
@@ -187,10 +204,12 @@ __all__ = [
     "StatxAttributes",
     "StatxMask",
     "StatxResult",
+    "Stream",
     "SubmissionQueueFull",
     "SyncFileRangeFlags",
     "TimeoutFlags",
     "TooManyEntries",
+    "TreeWalk",
     "UnsupportedOperation",
     "UringCmdFlags",
     "UringError",
@@ -204,13 +223,20 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "copy",
     "cqe_dtype",
     "errors",
     "flags",
     "is_supported",
     "probe",
     "query",
+    "read_many",
+    "read_ranges",
     "save",
     "send_msg",
+    "stat_many",
+    "stream",
+    "walk",
     "write_many",
+    "write_ranges",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import Cause, UringUnavailable
 
 __all__ = [
+    "AlignedPool",
     "BufferPool",
     "BufferRing",
     "Completion",
@@ -20,21 +21,32 @@ __all__ = [
     "DirectFile",
     "FileTable",
     "FixedBuffer",
+    "IoCompletion",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
+    "ReadMany",
     "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "Stream",
+    "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
+    "_IoQueue",
+    "_copy",
+    "_stat_many",
     "import_error",
+    "read_ranges",
     "send_msg",
+    "stream",
     "unavailable",
+    "write_ranges",
 ]
 
 import_error: ImportError | None = None
@@ -57,6 +69,7 @@ def unavailable() -> UringUnavailable:
 
 try:
     from ._uring import (
+        AlignedPool,
         BufferPool,
         BufferRing,
         Completion,
@@ -64,20 +77,31 @@ try:
         DirectFile,
         FileTable,
         FixedBuffer,
+        IoCompletion,
         MemoryRegion,
         Personality,
+        PollSet,
         PooledBuffer,
         ProvidedBuffers,
+        ReadMany,
         RegisteredBuffer,
         Request,
         Ring,
         SimKernel,
         Sqe,
         StatxResult,
+        Stream,
+        TreeWalk,
         ZcrxBuffer,
         ZcrxQueue,
+        _copy,
+        _IoQueue,
+        _stat_many,
         send_msg,
     )
+    from ._uring import _read_ranges as read_ranges
+    from ._uring import _stream as stream
+    from ._uring import _write_ranges as write_ranges
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -125,6 +149,24 @@ except ImportError as _error:
             """Post a completion into a ring, of which there are none here."""
             raise unavailable()
 
+        def read_ranges(*_args: object, **_kwargs: object) -> None:
+            """Read ranges of files, which cannot be done here."""
+            raise unavailable()
+
+        def write_ranges(*_args: object, **_kwargs: object) -> None:
+            """Write ranges of files, which cannot be done here."""
+            raise unavailable()
+
+        def stream(*_args: object, **_kwargs: object) -> None:
+            """Read a file chunk by chunk, which cannot be done here."""
+            raise unavailable()
+
+        class Stream(_Missing):
+            """The chunks of a file, of which there are none here."""
+
+        class AlignedPool(_Missing):
+            """A pool of aligned buffers, which cannot be made here."""
+
         class BufferRing(_Missing):
             """A pool that the kernel chooses buffers from, which cannot be made here."""
 
@@ -143,8 +185,32 @@ except ImportError as _error:
         class RegisteredBuffer(_Missing):
             """A registered buffer, of which there are none here."""
 
+        class ReadMany(_Missing):
+            """What `read_many` gives, which cannot be had here."""
+
+            def __class_getitem__(cls, _item: object) -> object:
+                return cls
+
         class SimKernel(_Missing):
             """A simulated kernel, which cannot be made here."""
 
+        class PollSet(_Missing):
+            """What a selector watches with a ring, which cannot be made here."""
+
         class StatxResult(_Missing):
             """What is known of a file, of which there are none here."""
+
+        class TreeWalk(_Missing):
+            """A walk over a tree, which cannot be made here."""
+
+        def _copy(*_args: object) -> None:
+            raise unavailable()
+
+        def _stat_many(*_args: object) -> None:
+            raise unavailable()
+
+        class _IoQueue(_Missing):
+            """The compiled half of a queue, which cannot be made here."""
+
+        class IoCompletion(_Missing):
+            """The completion of a queue's request, of which there are none here."""

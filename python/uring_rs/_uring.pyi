@@ -1,16 +1,21 @@
 """The compiled half of uring_rs. Import these names from `uring_rs`."""
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
+from selectors import SelectorKey
+from types import GenericAlias, TracebackType
 from typing import (
     Any,
     ClassVar,
+    Generic,
     Literal,
     Protocol,
     Self,
     SupportsIndex,
     TypeAlias,
+    TypedDict,
+    TypeVar,
     final,
     type_check_only,
 )
@@ -18,10 +23,12 @@ from typing import (
 from typing_extensions import Buffer, disjoint_base
 
 from .flags import Features, SetupFlags
+from .ioqueue import IoCompletions
 from .kernel_info import NapiSettings
 from .restrictions import Restrictions
 
 __all__ = [
+    "AlignedPool",
     "BufferPool",
     "BufferRing",
     "Completion",
@@ -29,27 +36,38 @@ __all__ = [
     "DirectFile",
     "FileTable",
     "FixedBuffer",
+    "IoCompletion",
     "MemoryRegion",
     "Personality",
+    "PollSet",
     "PooledBuffer",
     "ProvidedBuffers",
+    "ReadMany",
     "RegisteredBuffer",
     "Request",
     "Ring",
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "Stream",
+    "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
+    "_IoQueue",
     "__version__",
     "_close_all",
     "_constants",
+    "_copy",
     "_graveyard",
     "_operations",
     "_query",
+    "_read_ranges",
     "_register_operations",
     "_save",
+    "_stat_many",
+    "_stream",
     "_write_many",
+    "_write_ranges",
     "probe",
     "send_msg",
 ]
@@ -75,6 +93,7 @@ _Buffers: TypeAlias = _Fixed | Buffer | Sequence[Buffer]
 _Ints: TypeAlias = int | Buffer | Iterable[int]
 _AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
 _Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
+_Way: TypeAlias = Literal["auto", "ring", "threads"]
 _Trace: TypeAlias = Callable[[str, dict[str, Any]], object]
 
 @final
@@ -1173,6 +1192,47 @@ class FixedBuffer:
     def release(self) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class AlignedPool:
+    def __new__(cls, count: int, size: int, *, register: Ring | None = None) -> Self: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def available(self) -> int: ...
+    @property
+    def registered(self) -> bool: ...
+    def acquire(self) -> FixedBuffer: ...
+    def release(self, buffer: FixedBuffer, /) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class Stream:
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> memoryview: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def stats(self) -> dict[str, int]: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -2657,6 +2717,67 @@ class StatxResult:
     def __hash__(self) -> int: ...
 
 @final
+@type_check_only
+class _ReadManyStats(TypedDict):
+    at_once: int
+    plain: int
+    ring: int
+    threads: int
+    enters: int
+    backend: Literal["io_uring", "threads", "syscalls"]
+    files: int
+    failed: int
+    bytes: int
+    peak_bytes: int
+
+_PathT = TypeVar("_PathT", covariant=True)
+_DataT = TypeVar("_DataT", covariant=True)
+
+@final
+class ReadMany(Generic[_PathT, _DataT]):
+    def __new__(
+        cls,
+        paths: Iterable[_PathT],
+        *,
+        in_flight: int = 64,
+        order: str = "completion",
+        max_bytes: int | None = None,
+        errors: str = "raise",
+        out: Sequence[Buffer] | Buffer | None = None,
+        dir_fd: int | _HasFileno | None = None,
+        way: str = "auto",
+        kernel: SimKernel | None = None,
+    ) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[_PathT, _DataT]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def stats(self) -> _ReadManyStats: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+@final
+class PollSet:
+    def __new__(cls, entries: int, kernel: SimKernel | None = None) -> Self: ...
+    def add(self, fd: int, events: int, /) -> None: ...
+    def change(self, fd: int, events: int, /) -> None: ...
+    def remove(self, fd: int, /) -> None: ...
+    def poll(
+        self, timeout: float | None, keys: dict[int, SelectorKey], /
+    ) -> list[tuple[SelectorKey, int]]: ...
+    def close(self) -> None: ...
+    @property
+    def broken(self) -> str | None: ...
+    @property
+    def counts(self) -> tuple[int, int, int]: ...
+
 class SimKernel:
     def __new__(
         cls,
@@ -2697,11 +2818,115 @@ class SimKernel:
     @property
     def names(self) -> list[str]: ...
 
+@final
+class IoCompletion:
+    @property
+    def request(self) -> int: ...
+    @property
+    def user(self) -> Any: ...
+    @property
+    def res(self) -> int: ...
+    @property
+    def success(self) -> bool: ...
+    @property
+    def transferred(self) -> int: ...
+    @property
+    def error(self) -> OSError | None: ...
+    def result(self) -> int: ...
+
+class _IoQueue:
+    def __new__(
+        cls,
+        depth: int,
+        files: int,
+        buffers: Iterable[Buffer],
+        way: str,
+        kernel: SimKernel | None = None,
+    ) -> Self: ...
+    def register(self, file: _File, /) -> None: ...
+    def deregister(self, file: _File, /) -> None: ...
+    def prepare(
+        self,
+        op: int,
+        file: _File,
+        offset: int | None = None,
+        buffer: Buffer | list[Buffer] | tuple[Buffer, ...] | int | None = None,
+        user: object = None,
+    ) -> int: ...
+    def commit(self) -> int: ...
+    def wait(
+        self, min: int = 1, max: int | None = None, timeout: float | None = None
+    ) -> IoCompletions: ...
+    def wakeup(self) -> None: ...
+    @property
+    def wakeup_fd(self) -> int: ...
+    def cancel(self, request: int, /) -> bool: ...
+    def cancel_all(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def backend(self) -> Literal["io_uring", "threads"]: ...
+    @property
+    def registered(self) -> int: ...
+    @property
+    def fixed_files(self) -> bool: ...
+    @property
+    def prepared(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self, timeout: float | None = None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
 def probe() -> dict[str, Any]: ...
 def _query() -> dict[str, int]: ...
 def send_msg(
     ring: Ring | _File, res: int, data: int = 0, *, cqe_flags: int = 0, raw: bool = False
 ) -> None: ...
+def _read_ranges(
+    files: _Path | _Descriptor | Iterable[_Path | _Descriptor],
+    index: _Ints | None,
+    offsets: _Ints,
+    sizes: _Ints,
+    out: Buffer | list[Buffer] | None,
+    direct: bool | Literal["auto"],
+    depth: int,
+    stop: bool,
+    way: _Way,
+    kernel: SimKernel | None,
+) -> tuple[
+    Any, array[int] | int | None, array[int], list[int], dict[int, OSError], dict[str, int]
+]: ...
+def _write_ranges(
+    files: _Path | _Descriptor | Iterable[_Path | _Descriptor],
+    index: _Ints | None,
+    offsets: _Ints,
+    sizes: _Ints | None,
+    data: Buffer | list[Buffer],
+    direct: bool | Literal["auto"],
+    depth: int,
+    fsync: bool,
+    way: _Way,
+    kernel: SimKernel | None,
+) -> dict[str, int]: ...
+def _stream(
+    file: _Path | _Descriptor,
+    chunk: int,
+    depth: int,
+    direct_: bool | Literal["auto"],
+    offset: int,
+    size: int | None,
+    way: _Way,
+    kernel: SimKernel | None,
+) -> Stream: ...
 def _operations() -> list[dict[str, Any]]: ...
 def _register_operations() -> list[dict[str, Any]]: ...
 def _constants() -> list[tuple[str, int, str]]: ...
@@ -2738,3 +2963,44 @@ def _save(
 ) -> dict[str, Any]: ...
 def _close_all() -> None: ...
 def _graveyard() -> int: ...
+
+_Path = TypeVar("_Path", str, bytes)
+_Value_co = TypeVar("_Value_co", covariant=True)
+
+@final
+class TreeWalk(Generic[_Path, _Value_co]):
+    """A walk under way: an iterator of pairs of a path and what is known of it."""
+
+    def __new__(
+        cls,
+        top: bytes,
+        stat: bool,
+        follow: bool,
+        collect: bool,
+        as_bytes: bool,
+        threads: int | None,
+        /,
+    ) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[_Path, _Value_co]: ...
+    def close(self) -> None:
+        """End the walk and close what it holds open. Harmless when it has ended."""
+
+def _copy(
+    src: bytes,
+    dst: bytes,
+    recursive: bool,
+    collect: bool,
+    specials: bool,
+    threads: int | None,
+    progress: Callable[[int, int | None, int], object] | None,
+    /,
+) -> tuple[bytes, dict[str, int], list[tuple[int, str | None, bytes, bytes | None]]]: ...
+def _stat_many(
+    paths: Iterable[str | bytes | os.PathLike[str] | os.PathLike[bytes]],
+    follow: bool,
+    dir_fd: int | None,
+    collect: bool,
+    threads: int | None,
+    /,
+) -> list[Any]: ...

@@ -79,7 +79,9 @@ def way(require_uring: bool) -> Way:
 def _required(found: Availability) -> UringUnavailable:
     number = found.errno or errno.ENOSYS
     error = UringUnavailable(number, f"io_uring is required here: {found.reason}")
-    error.reason, error.hint, error.cause = found.reason, found.hint, Cause(found.cause)
+    error.reason, error.hint = found.reason, found.hint
+    # The reasons of a probe are finer; what is not among the causes of errors is OTHER.
+    setattr(error, "cause", found.cause)  # noqa: B010
     return error
 
 

@@ -7,6 +7,7 @@ use crate::bulk::work::Work;
 use crate::ring::kernel::{Kernel, Linux};
 use crate::sys::abi::open_how;
 use crate::sys::consts::RESOLVE_CACHED;
+use crate::sys::direct::{self, Alignment};
 use crate::sys::file::{self, Status};
 use crate::sys::os::{O_CREAT, O_TRUNC, RWF_NOWAIT};
 use crate::sys::{syscall, Errno};
@@ -37,6 +38,12 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// The caller owns `fd`, and nobody uses it afterwards.
     unsafe fn drop_fd(&self, fd: i32);
 
+    /// A ring answers EAGAIN where a read of a file that was opened with O_NONBLOCK would wait: have
+    /// reads of it wait. For files that have no other flag that can be changed (O_DIRECT, O_APPEND).
+    fn let_it_wait(&self, fd: i32) {
+        let _ = fd;
+    }
+
     /// fstat(2).
     fn status(&self, fd: i32) -> Result<Status, Errno>;
 
@@ -44,6 +51,41 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         let _ = (fd, offset, len);
         Err(Errno::ENOSYS)
+    }
+
+    /// What direct I/O on a file needs; None where there is none.
+    fn direct_alignment(&self, fd: i32) -> Option<Alignment> {
+        let _ = fd;
+        None
+    }
+
+    /// Open the file behind a descriptor once more, with flags of its own.
+    fn reopen(&self, fd: i32, flags: i32) -> Result<i32, Errno> {
+        let _ = (fd, flags);
+        Err(Errno::ENOSYS)
+    }
+
+    /// The flags that a descriptor was opened with.
+    fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
+        let _ = fd;
+        Ok(0)
+    }
+
+    /// Is the file on a file system without a device, where nothing ever waits for one?
+    fn in_memory(&self, fd: i32) -> bool {
+        let _ = fd;
+        false
+    }
+
+    /// The file is read here and there: reading ahead is of no use.
+    fn advise_random(&self, fd: i32) {
+        let _ = fd;
+    }
+
+    /// Is there something to read, or nothing more to come, within that time?
+    fn poll_in(&self, fd: i32, patience_ns: u64) -> Result<bool, Errno> {
+        let _ = (fd, patience_ns);
+        Ok(true)
     }
 }
 
@@ -123,11 +165,40 @@ impl Host for Linux {
         unsafe { syscall::close(fd) };
     }
 
+    fn let_it_wait(&self, fd: i32) {
+        // It cannot fail for a descriptor that is open.
+        let _ = file::clear_nonblock(fd);
+    }
+
     fn status(&self, fd: i32) -> Result<Status, Errno> {
         file::fstat(fd)
     }
 
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         file::cached_pages(fd, offset, len)
+    }
+
+    fn direct_alignment(&self, fd: i32) -> Option<Alignment> {
+        direct::direct_alignment(fd)
+    }
+
+    fn reopen(&self, fd: i32, flags: i32) -> Result<i32, Errno> {
+        direct::reopen(fd, flags)
+    }
+
+    fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
+        direct::status_flags(fd)
+    }
+
+    fn in_memory(&self, fd: i32) -> bool {
+        direct::in_memory(fd)
+    }
+
+    fn advise_random(&self, fd: i32) {
+        direct::advise_random(fd);
+    }
+
+    fn poll_in(&self, fd: i32, patience_ns: u64) -> Result<bool, Errno> {
+        direct::poll_in(fd, patience_ns)
     }
 }

@@ -116,6 +116,7 @@ pub struct Pump<H: Host> {
 impl<H: Host> Pump<H> {
     /// Nothing is made yet.
     pub fn new(host: H, options: Options) -> Self {
+        fork::watch();
         Pump {
             host,
             options,
@@ -173,26 +174,75 @@ impl<H: Host> Pump<H> {
     /// [`Pump::close`] has returned true (I2).
     #[inline]
     pub unsafe fn start(&mut self, work: Work, token: u64) -> Option<i32> {
+        // SAFETY: the caller's promise (I2).
+        let done = unsafe { self.attempt(&work) };
+        if done.is_none() {
+            // SAFETY: the same.
+            unsafe { self.begin(work, token) };
+        }
+        done
+    }
+
+    /// The first half of [`Pump::start`]: what it comes to if that needs no waiting.
+    ///
+    /// # Safety
+    /// What the work points at must be what it says.
+    #[inline]
+    pub unsafe fn attempt(&mut self, work: &Work) -> Option<i32> {
         if !self.same_process() || self.closed {
             return Some(-Errno::ECANCELED.0);
         }
         // SAFETY: the caller's promise (I2).
-        if let Some(result) = unsafe { self.without_waiting(&work) } {
-            return Some(result);
-        }
+        unsafe { self.without_waiting(work) }
+    }
+
+    /// The second half: have it done. To be called after an attempt that gave None.
+    ///
+    /// # Safety
+    /// As for [`Pump::start`].
+    pub unsafe fn begin(&mut self, work: Work, token: u64) {
         self.in_flight += 1;
         if let Err(error) = self.give(work, token) {
             self.broken.get_or_insert(error);
         }
-        None
     }
 
-    /// Do a work here and now by a plain call, however long that takes: what a completion would
-    /// say. For what a ring would only hand to a worker.
+    /// Make now what carries out works that have to wait: an error if a ring is insisted on and
+    /// refused.
+    pub fn prepare(&mut self) -> Result<(), RingError> {
+        if matches!(self.carrier, Carrier::Unmade) {
+            self.carrier = self.make_carrier()?;
+        }
+        Ok(())
+    }
+
+    /// Make the ring now, if nothing else will do: else a job that never has to wait would not
+    /// notice that rings are refused.
+    pub fn insist(&mut self) -> Result<(), RingError> {
+        if self.options.way == Way::Ring && matches!(self.carrier, Carrier::Unmade) {
+            self.carrier = self.make_carrier()?;
+        }
+        Ok(())
+    }
+
+    /// Do it now if that needs no waiting, whatever the options say.
+    ///
+    /// # Safety
+    /// As for [`Host::try_now`].
+    #[inline]
+    pub unsafe fn try_now(&mut self, work: &Work) -> Option<i32> {
+        // SAFETY: the caller's promise (I2).
+        let done = unsafe { self.host.try_now(work) };
+        self.counts.at_once += u64::from(done.is_some());
+        done
+    }
+
+    /// Do it now by a plain system call, however long that takes.
     ///
     /// # Safety
     /// As for [`Host::carry_out`].
-    pub unsafe fn plainly(&mut self, work: &Work) -> i32 {
+    #[inline]
+    pub unsafe fn carry_out(&mut self, work: &Work) -> i32 {
         self.counts.plain += 1;
         // SAFETY: the caller's promise (I2).
         unsafe { self.host.carry_out(work) }
@@ -202,9 +252,8 @@ impl<H: Host> Pump<H> {
     /// As for [`Host::carry_out`].
     unsafe fn without_waiting(&mut self, work: &Work) -> Option<i32> {
         if self.options.depth <= 1 && self.options.way != Way::Ring {
-            self.counts.plain += 1;
             // SAFETY: the caller's promise (I2).
-            return Some(unsafe { self.host.carry_out(work) });
+            return Some(unsafe { self.carry_out(work) });
         }
         let luck = match work {
             Work::Open { .. } => &mut self.opens,
@@ -227,9 +276,7 @@ impl<H: Host> Pump<H> {
     }
 
     fn give(&mut self, work: Work, token: u64) -> Result<(), RingError> {
-        if matches!(self.carrier, Carrier::Unmade) {
-            self.carrier = self.make_carrier()?;
-        }
+        self.prepare()?;
         match &mut self.carrier {
             Carrier::Ring(ring) => {
                 self.counts.ring += 1;

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 
 use crate::bulk::store::Store;
 use crate::ring::sim::{Plain, SimKernel};
+use crate::sys::direct::Alignment;
 use crate::sys::file::Entry;
 use crate::sys::os::O_DIRECTORY;
 use crate::sys::Errno;
@@ -50,8 +51,8 @@ impl Store for SimKernel {
 
     fn start_writeback(&self, _fd: i32, _offset: u64, _len: u64) {}
 
-    fn direct_alignment(&self, _fd: i32) -> Option<(u32, u32)> {
-        Some((512, 512))
+    fn direct_needs(&self, _fd: i32) -> Option<Alignment> {
+        Some(Alignment { memory: 512, offset: 512 })
     }
 
     fn leave_direct(&self, _fd: i32) -> Result<(), Errno> {

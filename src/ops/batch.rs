@@ -23,6 +23,16 @@ impl<T: Copy> Column<T> {
         }
     }
 
+    /// Each value turned into another, up to the first error.
+    pub fn try_map<U, E>(self, one: impl Fn(T) -> Result<U, E>) -> Result<Column<U>, E> {
+        Ok(match self {
+            Column::Same(value) => Column::Same(one(value)?),
+            Column::Each(values) => {
+                Column::Each(values.into_iter().map(one).collect::<Result<_, E>>()?)
+            }
+        })
+    }
+
     /// How many rows it has; None for any number.
     pub fn rows(&self) -> Option<usize> {
         match self {

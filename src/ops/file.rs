@@ -142,6 +142,28 @@ pub fn writev_fixed(
     (io_uring_sqe { buf_index: index, ..sqe }, args)
 }
 
+/// Read into several buffers; whoever asks keeps the list of them.
+pub fn readv_at(
+    fd: i32,
+    parts: *const iovec,
+    count: u32,
+    offset: u64,
+    options: RwOptions,
+) -> io_uring_sqe {
+    rw(IORING_OP_READV, fd, parts as u64, count, offset, options)
+}
+
+/// Write from several buffers; whoever asks keeps the list of them.
+pub fn writev_at(
+    fd: i32,
+    parts: *const iovec,
+    count: u32,
+    offset: u64,
+    options: RwOptions,
+) -> io_uring_sqe {
+    rw(IORING_OP_WRITEV, fd, parts as u64, count, offset, options)
+}
+
 fn vectored(
     opcode: u8,
     fd: i32,

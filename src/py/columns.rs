@@ -103,7 +103,7 @@ fn is_buffer(object: Any<'_, '_>) -> bool {
 }
 
 /// Integers: one for all rows, or one each.
-fn ints(object: Any<'_, '_>) -> PyResult<Column<i64>> {
+pub(crate) fn ints(object: Any<'_, '_>) -> PyResult<Column<i64>> {
     if object.is_instance_of::<PyInt>() {
         return Ok(Column::Same(object.extract()?));
     }
@@ -123,21 +123,14 @@ fn ints(object: Any<'_, '_>) -> PyResult<Column<i64>> {
     Ok(Column::Each(values))
 }
 
-fn convert_all<T>(column: Column<i64>, one: impl Fn(i64) -> PyResult<T>) -> PyResult<Column<T>> {
-    Ok(match column {
-        Column::Same(value) => Column::Same(one(value)?),
-        Column::Each(values) => Column::Each(values.into_iter().map(one).collect::<PyResult<_>>()?),
-    })
-}
-
 /// Offsets in files.
 pub(crate) fn offsets(object: Any<'_, '_>) -> PyResult<Column<i64>> {
-    convert_all(ints(object)?, |value| convert::offset(value).map(|_| value))
+    ints(object)?.try_map(|value| convert::offset(value).map(|_| value))
 }
 
 /// Numbers of bytes.
 pub(crate) fn lengths(object: Any<'_, '_>) -> PyResult<Column<u32>> {
-    convert_all(ints(object)?, |value| {
+    ints(object)?.try_map(|value| {
         u32::try_from(value).map_err(|_| {
             PyValueError::new_err(format!("nbytes must be 0 to 2**32 - 1, not {value}"))
         })
@@ -152,7 +145,7 @@ pub(crate) fn files(owner: &mut Keep, object: Any<'_, '_>) -> PyResult<Column<i3
     }
     if is_buffer(object) {
         let numbers = Column::Each(Borrowed::of(object)?.ints()?);
-        return convert_all(numbers, |value| {
+        return numbers.try_map(|value| {
             let fd = i32::try_from(value).ok().filter(|fd| *fd >= 0);
             fd.ok_or_else(|| PyValueError::new_err(format!("{value} is not a file descriptor")))
         });

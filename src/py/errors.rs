@@ -30,6 +30,12 @@ fn make(py: Python<'_>, name: &str, errno: Option<i32>, message: &str) -> PyErr 
     }
 }
 
+/// The exception of that name in `uring_rs.errors`, with an errno and a message.
+#[cold]
+pub(crate) fn named(py: Python<'_>, name: &str, errno: Option<i32>, message: &str) -> PyErr {
+    make(py, name, errno, message)
+}
+
 fn with_attribute<'py, V>(py: Python<'py>, error: PyErr, name: &str, value: V) -> PyErr
 where
     V: IntoPyObject<'py>,
@@ -60,7 +66,7 @@ pub(crate) fn ring_error(py: Python<'_>, error: &RingError) -> PyErr {
             let error = with_attribute(py, error, "hint", refusal.hint.as_str());
             with_attribute(py, error, "cause", cause(py, refusal.cause.error_cause()))
         }
-        RingError::Sys(_, errno) | RingError::NoHugePages(errno) => {
+        RingError::Sys(_, errno) | RingError::NoHugePages(errno) | RingError::Unfit(_, errno) => {
             make(py, "UringError", Some(errno.0), &text)
         }
         RingError::Disabled => make(py, "UringError", Some(Errno::EBADFD.0), &text),

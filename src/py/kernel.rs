@@ -4,12 +4,17 @@ use core::ffi::{c_void, CStr};
 use core::ptr::NonNull;
 
 use crate::bulk::host::Host;
+use crate::bulk::queue::host::QueueHost;
+use crate::bulk::queue::op::Op;
 use crate::bulk::store::Store;
 use crate::bulk::work::Work;
-use crate::ring::kernel::{Kernel, Linux};
+use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
+use crate::sys::direct::Alignment;
 use crate::sys::file::{Entry, Status};
+use crate::sys::os::pollfd;
+use crate::sys::readiness::FileIdentity;
 use crate::sys::Errno;
 
 /// The kernel behind a ring. The branch costs a nanosecond per system call, and lets one Python
@@ -107,12 +112,78 @@ impl Host for AnyKernel {
         ask!(self, k => unsafe { k.drop_fd(fd) })
     }
 
+    fn let_it_wait(&self, fd: i32) {
+        ask!(self, k => k.let_it_wait(fd));
+    }
+
     fn status(&self, fd: i32) -> Result<Status, Errno> {
         ask!(self, k => k.status(fd))
     }
 
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         ask!(self, k => k.cached_pages(fd, offset, len))
+    }
+
+    fn direct_alignment(&self, fd: i32) -> Option<Alignment> {
+        ask!(self, k => k.direct_alignment(fd))
+    }
+
+    fn reopen(&self, fd: i32, flags: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.reopen(fd, flags))
+    }
+
+    fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.status_flags(fd))
+    }
+
+    fn in_memory(&self, fd: i32) -> bool {
+        ask!(self, k => k.in_memory(fd))
+    }
+
+    fn advise_random(&self, fd: i32) {
+        ask!(self, k => k.advise_random(fd));
+    }
+
+    fn poll_in(&self, fd: i32, patience_ns: u64) -> Result<bool, Errno> {
+        ask!(self, k => k.poll_in(fd, patience_ns))
+    }
+}
+
+impl QueueHost for AnyKernel {
+    fn bell(&self) -> Result<i32, Errno> {
+        ask!(self, k => k.bell())
+    }
+
+    fn ring_bell(&self, bell: i32) -> Result<(), Errno> {
+        ask!(self, k => k.ring_bell(bell))
+    }
+
+    fn take_bell(&self, bell: i32) -> bool {
+        ask!(self, k => k.take_bell(bell))
+    }
+
+    fn duplicate(&self, fd: i32) -> Result<i32, Errno> {
+        ask!(self, k => k.duplicate(fd))
+    }
+
+    unsafe fn perform(&self, fd: i32, op: &Op, offset: u64) -> i32 {
+        // SAFETY: the caller's contract is the same (I2).
+        ask!(self, k => unsafe { k.perform(fd, op, offset) })
+    }
+}
+
+impl Readiness for AnyKernel {
+    fn identity(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.identity(fd))
+    }
+
+    fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        ask!(self, k => k.waitable(fd))
+    }
+
+    #[inline]
+    fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
+        ask!(self, k => k.poll(fds, timeout_ns))
     }
 }
 
@@ -149,8 +220,8 @@ impl Store for AnyKernel {
         ask!(self, k => k.start_writeback(fd, offset, len))
     }
 
-    fn direct_alignment(&self, fd: i32) -> Option<(u32, u32)> {
-        ask!(self, k => k.direct_alignment(fd))
+    fn direct_needs(&self, fd: i32) -> Option<Alignment> {
+        ask!(self, k => k.direct_needs(fd))
     }
 
     fn leave_direct(&self, fd: i32) -> Result<(), Errno> {

@@ -14,7 +14,7 @@ use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
 
 /// Beyond so many bytes to copy at submission, other threads get their turn meanwhile.
-pub(super) const MUCH: u64 = 64 * 1024;
+pub(crate) const MUCH: u64 = 64 * 1024;
 
 /// What every request may carry beside its operation's own arguments.
 pub(crate) struct Common<'a, 'py> {

@@ -88,6 +88,8 @@ pub enum RingError {
     Forked,
     /// The ring belongs to another thread.
     WrongThread,
+    /// Poll requests do not work on this descriptor; epoll may.
+    Unfit(i32, Errno),
     /// The kernel gave back something no request of ours stands for.
     Corrupted(&'static str),
 }
@@ -149,6 +151,9 @@ impl fmt::Display for RingError {
                 "this ring belongs to the parent process: open one of your own after fork"
             ),
             RingError::WrongThread => write!(f, "this ring belongs to another thread"),
+            RingError::Unfit(fd, errno) => {
+                write!(f, "descriptor {fd} cannot be waited for with poll requests: {errno}")
+            }
             RingError::Corrupted(what) => write!(f, "the ring is corrupted: {what}"),
         }
     }

@@ -58,13 +58,18 @@ extern "C" fn in_child() {
     }
 }
 
-/// Remember an open ring's descriptor, so that a forked child does not keep the ring alive.
-pub fn remember(fd: i32) {
+/// From now on forks are counted.
+pub fn watch() {
     INSTALL.call_once(|| {
         // pthread_atfork fails only for want of memory; forks are then noticed by nobody, as in
         // any program without such a handler.
         let _ = syscall::at_fork_child(in_child);
     });
+}
+
+/// Remember an open ring's descriptor, so that a forked child does not keep the ring alive.
+pub fn remember(fd: i32) {
+    watch();
     let mut block = &TABLE;
     loop {
         for place in &block.fds {

@@ -9,6 +9,8 @@ use core::ptr::NonNull;
 use crate::ring::fork;
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::IORING_SETUP_REGISTERED_FD_ONLY;
+use crate::sys::os::pollfd;
+use crate::sys::readiness::{self, FileIdentity};
 use crate::sys::{syscall, Errno};
 
 /// The system calls a ring needs. One value serves any number of rings and threads.
@@ -69,6 +71,18 @@ pub trait Kernel: Send + Sync {
 
     /// Nanoseconds of the clock that timeouts run on (CLOCK_MONOTONIC).
     fn now_ns(&self) -> u64;
+}
+
+/// What a selector asks of the kernel beside its ring.
+pub trait Readiness: Kernel + Clone {
+    /// Which file `fd` is. EBADF if it is not open.
+    fn identity(&self, fd: i32) -> Result<FileIdentity, Errno>;
+
+    /// The same, if the file can be waited for; EPERM for files that are always ready.
+    fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno>;
+
+    /// ppoll(2). The simulated kernel does not wait.
+    fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno>;
 }
 
 /// The running Linux kernel.
@@ -134,5 +148,22 @@ impl Kernel for Linux {
     #[inline]
     fn now_ns(&self) -> u64 {
         syscall::monotonic_ns()
+    }
+}
+
+impl Readiness for Linux {
+    #[inline]
+    fn identity(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        readiness::identity(fd)
+    }
+
+    #[inline]
+    fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        readiness::waitable(fd)
+    }
+
+    #[inline]
+    fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
+        readiness::poll(fds, timeout_ns)
     }
 }

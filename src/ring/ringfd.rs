@@ -55,6 +55,12 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         }
     }
 
+    /// Enter by the descriptor itself, always: whoever closes it then closes the ring, in whichever
+    /// thread.
+    pub fn stay_unregistered(&mut self) {
+        self.enters_to_register = 0;
+    }
+
     /// The thread that owned the ring has ended, and its table with it. The caller may have the same
     /// word, but what has that index in its own table is another ring.
     ///

@@ -26,6 +26,8 @@ pub enum Kind {
     Filler = 4,
     /// A message that some ring sent to this one.
     Message = 5,
+    /// A poll request of a selector, which keeps no memory: see `crate::poll`.
+    Poll = 6,
 }
 
 /// The key of a completion that is no request's.

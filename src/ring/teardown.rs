@@ -53,6 +53,15 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         self.plan_submit(0)
     }
 
+    /// Put an entry of the ring's own into the queue, whose completion nobody gets to see: a
+    /// cancellation.
+    pub fn push_internal(&mut self, mut sqe: io_uring_sqe) -> Result<(), RingError> {
+        sqe.user_data = internal_key(Kind::Internal);
+        self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
+        self.cancelling += 1;
+        Ok(())
+    }
+
     /// Entries not taken by the kernel; 0 once the ring is closed.
     pub fn pending_or_zero(&mut self) -> u32 {
         if self.phase == Phase::Closed {

@@ -18,6 +18,12 @@ fn check(result: c_long) -> Result<c_long, Errno> {
     }
 }
 
+/// Have reads of a file wait again that was opened with O_NONBLOCK.
+pub fn clear_nonblock(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, 0) }.into()).map(|_| ())
+}
+
 /// What fstat(2) says of a file, as far as it matters to who reads and writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -95,6 +101,68 @@ pub unsafe fn pwrite(
     // SAFETY: the caller's promise (I5).
     check(unsafe { libc::pwritev2(fd, &part, 1, offset as i64, rw_flags) } as c_long)
         .map(|n| n as usize)
+}
+
+/// preadv(2); offset -1 is the file's own position.
+///
+/// # Safety
+/// `count` live vectors, whose memory must be writable and nobody's else for the call.
+pub unsafe fn preadv(
+    fd: i32,
+    parts: *const libc::iovec,
+    count: u32,
+    offset: u64,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise (I5).
+    check(unsafe { libc::preadv2(fd, parts, count as i32, offset as i64, 0) } as c_long)
+        .map(|n| n as usize)
+}
+
+/// pwritev(2); offset -1 is the file's own position.
+///
+/// # Safety
+/// `count` live vectors, whose memory must be readable for the call.
+pub unsafe fn pwritev(
+    fd: i32,
+    parts: *const libc::iovec,
+    count: u32,
+    offset: u64,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise (I5).
+    check(unsafe { libc::pwritev2(fd, parts, count as i32, offset as i64, 0) } as c_long)
+        .map(|n| n as usize)
+}
+
+/// fallocate(2).
+pub fn fallocate(fd: i32, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fallocate64(fd, mode as i32, offset as i64, len as i64) }.into())
+        .map(|_| ())
+}
+
+/// Another descriptor of the same open file, close-on-exec (F_DUPFD_CLOEXEC).
+pub fn duplicate(fd: i32) -> Result<i32, Errno> {
+    // SAFETY: no memory is passed (I10).
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }.into()).map(|fd| fd as i32)
+}
+
+/// Wait until one of these can be read from, for at most `timeout_ns`. Which one, nobody says.
+pub fn wait_readable(fds: [i32; 2], timeout_ns: u64) -> Result<(), Errno> {
+    let mut fds = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    let timeout = libc::timespec {
+        tv_sec: (timeout_ns / 1_000_000_000).min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: (timeout_ns % 1_000_000_000) as _,
+    };
+    // SAFETY: two live structures and a live time, used during the call only (I5).
+    check(unsafe { libc::ppoll(fds.as_mut_ptr(), 2, &timeout, ptr::null()) }.into()).map(|_| ())
+}
+
+/// Take what an eventfd has counted: true if that was more than nothing. It must not block.
+pub fn eventfd_take(fd: i32) -> bool {
+    let mut count = 0u64;
+    // SAFETY: eight bytes at a live address (I5).
+    let read = unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), size_of::<u64>()) };
+    read == size_of::<u64>() as isize
 }
 
 /// fsync(2), or fdatasync(2) with `data_only`.
@@ -277,20 +345,4 @@ pub fn leave_direct(fd: i32) -> Result<(), Errno> {
     let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) }.into())? as i32;
     // SAFETY: as above (I10).
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags & !libc::O_DIRECT) }.into()).map(|_| ())
-}
-
-/// What O_DIRECT asks of memory, and of offset and length (`STATX_DIOALIGN`, Linux 6.1). None where
-/// the file system does not say. (0, 0): there is none on this file.
-pub fn direct_alignment(fd: i32) -> Option<(u32, u32)> {
-    const STATX_DIOALIGN: u32 = 0x2000;
-    let mut found = MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: an empty string, and room for one structure (I5).
-    let done = unsafe {
-        libc::statx(fd, c"".as_ptr(), libc::AT_EMPTY_PATH, STATX_DIOALIGN, found.as_mut_ptr())
-    };
-    check(done.into()).ok()?;
-    // SAFETY: zeroed before, and all zeroes is a valid structure (I5).
-    let found = unsafe { found.assume_init() };
-    let told = found.stx_mask & STATX_DIOALIGN != 0;
-    told.then_some((found.stx_dio_mem_align, found.stx_dio_offset_align))
 }

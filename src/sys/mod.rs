@@ -5,11 +5,14 @@
 
 pub mod abi;
 pub mod consts;
+pub mod direct;
 pub mod errno;
 pub mod file;
 pub mod opcode;
 pub mod os;
+pub mod readiness;
 pub mod register;
 pub mod syscall;
+pub mod tree;
 
 pub use errno::Errno;

@@ -13,6 +13,7 @@ use uring_rs::bulk::store::Store;
 use uring_rs::bulk::work::Work;
 use uring_rs::bulk::write_many::{Done, Item, WriteMany};
 use uring_rs::ring::sim::{self, SimKernel};
+use uring_rs::sys::direct::Alignment;
 use uring_rs::sys::file::{Entry, Status};
 use uring_rs::sys::os::AT_FDCWD;
 use uring_rs::sys::Errno;
@@ -141,8 +142,8 @@ impl Store for Recorder {
 
     fn start_writeback(&self, _fd: i32, _offset: u64, _len: u64) {}
 
-    fn direct_alignment(&self, fd: i32) -> Option<(u32, u32)> {
-        self.kernel.direct_alignment(fd)
+    fn direct_needs(&self, fd: i32) -> Option<Alignment> {
+        self.kernel.direct_needs(fd)
     }
 
     fn leave_direct(&self, fd: i32) -> Result<(), Errno> {

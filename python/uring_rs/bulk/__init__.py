@@ -6,6 +6,7 @@ for what has to wait, threads where rings are refused. `uring_rs.backend()` tell
 
 from __future__ import annotations
 
+from .reading import read_many
 from .writing import SaveResult, WriteResult, save, write_many
 
-__all__ = ["SaveResult", "WriteResult", "save", "write_many"]
+__all__ = ["SaveResult", "WriteResult", "read_many", "save", "write_many"]

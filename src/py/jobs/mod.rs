@@ -2,8 +2,13 @@
 //!
 //! What all of them share: which way they go, how they wait, what they say of it afterwards.
 
+pub(crate) mod aligned;
 pub(crate) mod held;
+pub(crate) mod pages;
+pub(crate) mod ranges;
+pub(crate) mod read_many;
 pub(crate) mod save;
+pub(crate) mod stream;
 pub(crate) mod write_many;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +23,7 @@ use crate::bulk::pump::{Counts, Pump, Way};
 use crate::py::errors;
 use crate::py::kernel::AnyKernel;
 use crate::py::sim::PySimKernel;
+use crate::ring::error::RingError;
 use crate::ring::kernel::Linux;
 
 /// How long a job sleeps before it looks for signals again.
@@ -53,7 +59,11 @@ static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// Say once per process, in the log, that and why a ring is not used.
 pub(crate) fn tell_refusal<H: Host>(py: Python<'_>, pump: &Pump<H>) -> PyResult<()> {
-    let Some(refusal) = pump.refusal() else { return Ok(()) };
+    pump.refusal().map_or(Ok(()), |refusal| tell(py, refusal))
+}
+
+/// The same, of a refusal that is known.
+pub(crate) fn tell(py: Python<'_>, refusal: &RingError) -> PyResult<()> {
     if TOLD.swap(true, Ordering::Relaxed) {
         return Ok(());
     }

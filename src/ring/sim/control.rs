@@ -88,6 +88,11 @@ impl SimKernel {
         self.act(|world| world.files.new_event())
     }
 
+    /// fcntl(2) with F_DUPFD: another descriptor of the same open file.
+    pub fn duplicate_file(&self, fd: i32) -> Result<i32, Errno> {
+        self.act(|world| world.files.duplicate(fd))
+    }
+
     /// The counter of an eventfd.
     pub fn eventfd_count(&self, fd: i32) -> Option<u64> {
         let world = self.world();

@@ -309,6 +309,37 @@ impl Files {
         }
     }
 
+    /// Make a hole: zeroes, and the file keeps its size.
+    pub(super) fn punch(&mut self, file: FileId, offset: u64, len: u64) -> Result<i32, Errno> {
+        let open = self.open.get(&file).ok_or(Errno::EBADF)?;
+        if !open.write {
+            return Err(Errno::EBADF);
+        }
+        let Object::Regular { inode, .. } = open.object else { return Err(Errno::ESPIPE) };
+        let (offset, len) = (offset as i64, len as i64);
+        if offset < 0 || len <= 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
+        let data = &mut self.inodes[inode];
+        let (from, to) = (data.len().min(offset as usize), data.len().min(end as usize));
+        data[from..to].fill(0);
+        Ok(0)
+    }
+
+    /// Another descriptor of the same open file.
+    pub(super) fn duplicate(&mut self, fd: i32) -> Result<i32, Errno> {
+        let file = self.lookup(fd).ok_or(Errno::EBADF)?;
+        if self.fds.len() >= self.max_fds as usize {
+            return Err(Errno::EMFILE);
+        }
+        let taken = |fd: &i32| self.fds.contains_key(fd);
+        let free = (FD_BASE..).find(|fd| !taken(fd)).ok_or(Errno::EMFILE)?;
+        self.hold(file);
+        self.fds.insert(free, file);
+        Ok(free)
+    }
+
     /// Add to an eventfd's counter.
     pub(super) fn signal(&mut self, event: usize, by: u64) {
         self.events[event] = self.events[event].saturating_add(by);

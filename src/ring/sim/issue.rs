@@ -5,6 +5,7 @@ use super::files::{FileId, Object};
 use super::request::{Args, ReqId, State};
 use super::world::{Event, World};
 use crate::sys::consts::*;
+use crate::sys::os::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE};
 use crate::sys::Errno;
 
 /// Descriptor of the current directory in *at operations.
@@ -213,6 +214,15 @@ impl World {
                 Some(Object::Regular { .. } | Object::Directory) => Outcome::Done(0, false),
                 _ => Outcome::failed(Errno::EINVAL),
             },
+            Args::Allocate { .. } if mode == Mode::Inline => Outcome::Punt,
+            Args::Allocate { mode, offset, len } => {
+                // Holes are made here, room is not.
+                let hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+                Outcome::of(match mode as i32 == hole {
+                    true => self.files.punch(file, offset, len).map(drop),
+                    false => Err(Errno::EOPNOTSUPP),
+                })
+            }
             Args::PollAdd { multishot, .. } => self.poll_add(id, file, multishot),
             Args::PollRemove { target, events, user_data } => {
                 self.poll_remove(id, target, events, user_data)
@@ -265,9 +275,13 @@ impl World {
         if !needs_file {
             return Ok(0);
         }
-        // There are no file tables here, so a slot of one is a bad descriptor.
-        let fixed = request.flag(IOSQE_FIXED_FILE);
-        let file = self.files.lookup(request.fd).filter(|_| !fixed).ok_or(Errno::EBADF)?;
+        let file = if request.flag(IOSQE_FIXED_FILE) {
+            let table = &self.rings[request.ring].table;
+            table.get(request.fd as u32 as usize).copied().flatten()
+        } else {
+            self.files.lookup(request.fd)
+        };
+        let file = file.ok_or(Errno::EBADF)?;
         request.file = Some(file);
         self.files.hold(file);
         Ok(file)

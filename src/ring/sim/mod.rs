@@ -21,6 +21,7 @@ mod memory;
 mod options;
 mod plain;
 mod prepare;
+mod readiness;
 mod register;
 mod request;
 mod rng;

@@ -47,6 +47,15 @@ pub enum Plain<'a> {
         /// The file.
         fd: i32,
     },
+    /// fallocate(2) that makes a hole.
+    Punch {
+        /// The file.
+        fd: i32,
+        /// Where from.
+        offset: u64,
+        /// How much.
+        len: u64,
+    },
     /// close(2).
     Close {
         /// The descriptor.
@@ -150,6 +159,9 @@ impl World {
                 self.files.write(file, &bytes, offset).map(|n| n as i32)
             }),
             Plain::Sync { fd } => self.file_behind(fd).map(|_| 0),
+            Plain::Punch { fd, offset, len } => {
+                self.file_behind(fd).and_then(|file| self.files.punch(file, offset, len))
+            }
             Plain::Close { fd } => self.files.close(fd).map(|()| 0),
             Plain::Look { name } => self.files.names.get(name).map(|_| 0).ok_or(Errno::ENOENT),
             Plain::Rename { from, to, over } => self.files.rename(from, to, over).map(|()| 0),

@@ -23,7 +23,7 @@ const CANCEL_FLAGS: u32 = IORING_ASYNC_CANCEL_ALL
     | IORING_ASYNC_CANCEL_OP;
 
 /// The operations there is a simulation of.
-const IMPLEMENTED: [u8; 27] = [
+const IMPLEMENTED: [u8; 28] = [
     IORING_OP_NOP,
     IORING_OP_READV,
     IORING_OP_WRITEV,
@@ -41,6 +41,7 @@ const IMPLEMENTED: [u8; 27] = [
     IORING_OP_ASYNC_CANCEL,
     IORING_OP_LINK_TIMEOUT,
     IORING_OP_CONNECT,
+    IORING_OP_FALLOCATE,
     IORING_OP_OPENAT,
     IORING_OP_CLOSE,
     IORING_OP_READ,
@@ -151,6 +152,10 @@ impl World {
                     (sqe.op_flags & !flags).into(),
                 ])?;
                 Ok(Args::Sync)
+            }
+            IORING_OP_FALLOCATE => {
+                unused(&[sqe.buf_index.into(), sqe.op_flags.into(), sqe.file_index.into()])?;
+                Ok(Args::Allocate { mode: sqe.len, offset: sqe.off, len: sqe.addr })
             }
             IORING_OP_POLL_ADD => poll_add(sqe),
             IORING_OP_POLL_REMOVE => poll_remove(sqe),

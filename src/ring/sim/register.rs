@@ -8,7 +8,8 @@ use super::prepare::cancel_match;
 use super::request::{read_user, write_user, Match};
 use super::world::World;
 use crate::sys::abi::{
-    io_uring_probe, io_uring_probe_op, io_uring_rsrc_update, io_uring_sqe, io_uring_sync_cancel_reg,
+    io_uring_files_update, io_uring_probe, io_uring_probe_op, io_uring_rsrc_update, io_uring_sqe,
+    io_uring_sync_cancel_reg,
 };
 use crate::sys::consts::*;
 use crate::sys::os::iovec;
@@ -60,6 +61,15 @@ impl World {
             IORING_UNREGISTER_BUFFERS if self.rings[ring].buffers.is_empty() => Err(Errno::ENXIO),
             IORING_UNREGISTER_BUFFERS => {
                 self.rings[ring].buffers.clear();
+                Ok(0)
+            }
+            IORING_REGISTER_FILES => self.register_files(ring, addr, nr),
+            IORING_REGISTER_FILES_UPDATE => self.update_files(ring, addr, nr),
+            IORING_UNREGISTER_FILES if self.rings[ring].table.is_empty() => Err(Errno::ENXIO),
+            IORING_UNREGISTER_FILES => {
+                for file in core::mem::take(&mut self.rings[ring].table).into_iter().flatten() {
+                    self.files.release(file);
+                }
                 Ok(0)
             }
             IORING_REGISTER_EVENTFD | IORING_REGISTER_EVENTFD_ASYNC => {
@@ -171,6 +181,70 @@ impl World {
         }
         self.rings[ring].buffers = buffers;
         Ok(0)
+    }
+
+    /// A table of files from an array of descriptors, -1 for an empty place.
+    fn register_files(&mut self, ring: usize, addr: u64, nr: u32) -> Result<u32, Errno> {
+        if !self.rings[ring].table.is_empty() {
+            return Err(Errno::EBUSY);
+        }
+        if nr == 0 || nr > self.options.max_fds {
+            return Err(if nr == 0 { Errno::EINVAL } else { Errno::EMFILE });
+        }
+        let mut found = Vec::new();
+        for i in 0..u64::from(nr) {
+            // SAFETY: the caller of register vouches for `nr` descriptors (I2).
+            found.push(self.registrable(unsafe { read_user(addr + i * 4) }?)?);
+        }
+        for file in found.iter().flatten() {
+            self.files.hold(*file);
+        }
+        self.rings[ring].table = found;
+        Ok(0)
+    }
+
+    /// What a descriptor puts into a table of files.
+    fn registrable(&self, fd: i32) -> Result<Option<super::files::FileId>, Errno> {
+        if fd == -1 {
+            return Ok(None);
+        }
+        let file = self.files.lookup(fd).ok_or(Errno::EBADF)?;
+        let ring = matches!(self.files.object(file), Some(Object::Ring(_)));
+        if ring {
+            Err(Errno::EBADF)
+        } else {
+            Ok(Some(file))
+        }
+    }
+
+    /// Change places of the table; how many were.
+    fn update_files(&mut self, ring: usize, addr: u64, nr: u32) -> Result<u32, Errno> {
+        // SAFETY: the caller of register vouches for the argument (I2).
+        let update: io_uring_files_update = unsafe { read_user(addr) }?;
+        let count = self.rings[ring].table.len() as u64;
+        if count == 0 {
+            return Err(Errno::ENXIO);
+        }
+        if nr == 0 || update.resv != 0 || u64::from(update.offset) + u64::from(nr) > count {
+            return Err(Errno::EINVAL);
+        }
+        for i in 0..nr {
+            // SAFETY: as above, for `nr` descriptors (I2).
+            let file = match self.registrable(unsafe { read_user(update.fds + 4 * u64::from(i)) }?)
+            {
+                Ok(file) => file,
+                // Those before it stay changed.
+                Err(errno) => return if i == 0 { Err(errno) } else { Ok(i) },
+            };
+            if let Some(file) = file {
+                self.files.hold(file);
+            }
+            let place = (update.offset + i) as usize;
+            if let Some(old) = core::mem::replace(&mut self.rings[ring].table[place], file) {
+                self.files.release(old);
+            }
+        }
+        Ok(nr)
     }
 
     fn register_eventfd(

@@ -65,6 +65,11 @@ pub(super) enum Args {
         buffer: Option<u16>,
     },
     Sync,
+    Allocate {
+        mode: u32,
+        offset: u64,
+        len: u64,
+    },
     PollAdd {
         events: u32,
         multishot: bool,

@@ -130,6 +130,7 @@ impl World {
             last_timeout_flush: 0,
             eventfd: None,
             signal: false,
+            table: Vec::new(),
             buffers: Vec::new(),
             sq_thread: (flags & IORING_SETUP_SQPOLL != 0).then(|| SqThread {
                 asleep: false,

@@ -101,6 +101,8 @@ pub(super) struct Ring {
     /// The eventfd to signal, and whether only for asynchronous completions.
     pub(super) eventfd: Option<(FileId, bool)>,
     pub(super) signal: bool,
+    /// The registered files.
+    pub(super) table: Vec<Option<FileId>>,
     pub(super) buffers: Vec<Option<(u64, u64)>>,
     pub(super) sq_thread: Option<SqThread>,
 }
@@ -355,6 +357,9 @@ impl World {
             for id in live {
                 let after = self.rng.below(self.options.worker_ns) + 1;
                 self.schedule(after, Event::Reap(id));
+            }
+            for file in std::mem::take(&mut self.rings[ring].table).into_iter().flatten() {
+                self.files.release(file);
             }
             if let Some((file, _)) = self.rings[ring].eventfd.take() {
                 self.files.release(file);

@@ -14,7 +14,7 @@ from typing import Literal
 
 from . import _native
 from .availability import Availability, is_disabled, probe
-from .errors import Cause, UringUnavailable
+from .errors import UringUnavailable
 
 __all__ = ["Backend", "Way", "backend", "tell", "way"]
 
@@ -81,7 +81,7 @@ def _required(found: Availability) -> UringUnavailable:
     error = UringUnavailable(number, f"io_uring is required here: {found.reason}")
     error.reason, error.hint = found.reason, found.hint
     # The reasons of a probe are finer; what is not among the causes of errors is OTHER.
-    setattr(error, "cause", found.cause)  # noqa: B010
+    error.cause = found.cause
     return error
 
 

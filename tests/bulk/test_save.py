@@ -91,8 +91,6 @@ def test_aligned_memory_goes_out_as_it_is(target: Path) -> None:
     result = save(target, pieces, direct=True, chunk=1 << 16)
     assert result.stats["bounced"] <= 4096
     assert target.read_bytes() == b"".join(pieces)
-    view.release()
-    memory.close()
 
 
 @settings(max_examples=40)
@@ -139,7 +137,8 @@ def test_numpy(target: Path) -> None:
     arrays = [numpy.arange(100_000.0).reshape(100, 1000), numpy.ones(7, numpy.uint8)]
     assert save(target, arrays).bytes == 800_007
     assert target.read_bytes() == arrays[0].tobytes() + arrays[1].tobytes()
-    with pytest.raises(BufferError):
+    # NumPy says ValueError, others BufferError.
+    with pytest.raises((BufferError, ValueError)):
         save(target, [arrays[0].T])
 
 
@@ -188,7 +187,7 @@ def test_buffers_are_locked_and_let_go_of(target: Path) -> None:
     save(target, buffers())
     assert locked == [True]
     first.append(1)
-    with pytest.raises(FileNotFoundError) as raised:
+    with pytest.raises(NotADirectoryError) as raised:
         save(target / "no", [first])
     del raised
     gc.collect()
@@ -211,7 +210,7 @@ def test_errors_name_the_file(target: Path) -> None:
 def test_direct_where_there_is_none() -> None:
     if not os.path.isdir("/dev/shm") or has_direct(Path("/dev/shm")):
         pytest.skip("no file system without O_DIRECT here (tmpfs has it since Linux 6.6)")
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="Errno") as raised:
         save("/dev/shm/uring_rs-direct", [b"x"], direct=True)
     assert raised.value.errno == errno.EINVAL
     assert not save("/dev/shm/uring_rs-direct", iter([b"x"])).direct
@@ -239,7 +238,7 @@ def test_bad_arguments(target: Path) -> None:
         {"mode": -1},
         {"dir_fd": -5},
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="must be"):
             save(target, [b"x"], **wrong)  # type: ignore[arg-type]
     for buffers in (5, [5], ["text"]):
         with pytest.raises(TypeError):

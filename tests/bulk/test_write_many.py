@@ -231,7 +231,7 @@ def test_names_of_every_length(tmp_path: Path) -> None:
     result = write_many([(tmp_path / name, b"x") for name in names])
     assert result.files == len(names)
     assert sorted(found(tmp_path)) == names
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="Errno") as raised:
         write_many([(tmp_path / ("n" * 256), b"x")])
     assert raised.value.errno == errno.ENAMETOOLONG
 
@@ -292,7 +292,7 @@ def test_bad_arguments() -> None:
         {"errors": "ignore"},
         {"dir_fd": -1},
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="must be"):
             write_many([], **wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         write_many(5)  # type: ignore[arg-type]

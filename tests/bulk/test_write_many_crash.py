@@ -220,7 +220,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(small: Path, fsync: bool) 
     old = {str(n): b"old %d" % n for n in range(4)}
     write_many((small / name, data) for name, data in old.items())
     new = b"new" * 40_000
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="Errno") as raised:
         write_many(((small / name, new) for name in old), fsync=fsync)
     assert raised.value.errno == errno.ENOSPC
     assert raised.value.filename in [small / name for name in old]
@@ -237,7 +237,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(small: Path, fsync: bool) 
 def test_a_checkpoint_that_does_not_fit(small: Path, known: bool, direct: bool) -> None:
     save(small / "model", [b"old"], direct=direct)
     chunks = [bytes(50_000)] * 10
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="Errno") as raised:
         save(small / "model", chunks if known else iter(chunks), direct=direct, chunk=16384)
     assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, small / "model")
     assert os.listdir(small) == ["model"]
@@ -288,6 +288,6 @@ def test_permissions(tmp_path: Path, write: Callable[[Path], object]) -> None:
 
 
 def test_where_no_files_can_be_made() -> None:
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="Errno") as raised:
         write_many([("/proc/self/x", b"x")])
     assert raised.value.errno in (errno.ENOENT, errno.EROFS, errno.EPERM, errno.EACCES)

@@ -137,7 +137,7 @@ def test_a_failed_fsync_is_not_tried_again(
     kernel = SimKernel(1)
     with_old(kernel, {"a": b"old"})
     kernel.fail_request(0, "result", -number)
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(OSError, match="Errno") as raised:
         call(kernel)
     assert (raised.value.errno, raised.value.filename) == (number, "a")
     assert [op for op, _ in kernel.submitted].count("FSYNC") == 1

@@ -162,3 +162,14 @@ def waiting(ring: Ring, other: Ring) -> None:
     assert_type(Sqe.timeout(0.1, multishot=True, count=3), Sqe)
     ring.prep_nop("x", result=-errno.EIO, file=0)
     ring.prep_cancel_op("READ", all=True)
+
+
+def writing(path: Path) -> None:
+    result = uring_rs.write_many([(path, b"x"), ("name", bytearray(3))], fsync=True)
+    assert_type(result, uring_rs.WriteResult)
+    assert_type(result.stats, dict[str, int])
+    for _, error in result.errors:
+        assert_type(error, OSError)
+    saved = uring_rs.save(path, [memoryview(b"x"), array.array("d")], progress=print)
+    assert_type(saved, uring_rs.SaveResult)
+    assert_type(saved.direct, bool)

@@ -356,7 +356,7 @@ impl<H: Store, M> Save<H, M> {
 
     /// A source of which all is on its way.
     fn drop_used_up(&mut self) {
-        if self.sources.front().map_or(true, |source| source.pos < source.len) {
+        if self.sources.front().is_none_or(|source| source.pos < source.len) {
             return;
         }
         let Some(source) = self.sources.pop_front() else { return };

@@ -248,17 +248,6 @@ impl<H: Host> Pump<H> {
         unsafe { self.host.carry_out(work) }
     }
 
-    /// Do a work here and now by a plain call, however long that takes: what a completion would
-    /// say. For what a ring would only hand to a worker.
-    ///
-    /// # Safety
-    /// As for [`Host::carry_out`].
-    pub unsafe fn plainly(&mut self, work: &Work) -> i32 {
-        self.counts.plain += 1;
-        // SAFETY: the caller's promise (I2).
-        unsafe { self.host.carry_out(work) }
-    }
-
     /// # Safety
     /// As for [`Host::carry_out`].
     unsafe fn without_waiting(&mut self, work: &Work) -> Option<i32> {

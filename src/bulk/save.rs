@@ -19,8 +19,8 @@ use crate::ring::error::RingError;
 use crate::sys::os::O_DIRECT;
 use crate::sys::Errno;
 
-/// Where nobody says what direct I/O wants: what every device takes.
-const BLOCK: u32 = 4096;
+/// What every device takes of memory.
+const PAGE: usize = 4096;
 /// Space is set aside in steps of this where the size is not known.
 const STEP: u64 = 64 << 20;
 /// A write that moves nothing is tried so often.
@@ -65,7 +65,7 @@ struct Bounce {
 
 impl Bounce {
     fn new(len: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(len.max(1), BLOCK as usize).ok()?;
+        let layout = Layout::from_size_align(len.max(1), PAGE).ok()?;
         // SAFETY: a layout that is not empty (I1).
         let start = unsafe { alloc::alloc_zeroed(layout) };
         (!start.is_null()).then_some(Bounce { start, layout, free: true })
@@ -335,7 +335,7 @@ impl<H: Store, M> Save<H, M> {
             let mut tries = TRIES;
             loop {
                 // SAFETY: the source is held until it is done (I2).
-                let result = unsafe { self.pump().plainly(&work) };
+                let result = unsafe { self.pump().carry_out(&work) };
                 done = progress(result, left, &mut tries)?;
                 if done > 0 {
                     break;
@@ -356,7 +356,7 @@ impl<H: Store, M> Save<H, M> {
 
     /// A source of which all is on its way.
     fn drop_used_up(&mut self) {
-        if self.sources.front().map_or(true, |source| source.pos < source.len) {
+        if self.sources.front().is_none_or(|source| source.pos < source.len) {
             return;
         }
         let Some(source) = self.sources.pop_front() else { return };
@@ -632,19 +632,17 @@ fn open<H: Store>(
         }
         file => file?,
     };
-    match host.direct_alignment(file.fd()) {
-        Some(asked) => Ok((file, Some((asked.memory.into(), asked.offset.into())))),
+    let Some(needs) = host.direct_needs(file.fd()) else {
         // No direct I/O on this file, though it may be opened so.
-        None if plan.direct == Direct::Must => {
+        let left = match plan.direct {
+            Direct::Must => Err(Errno::EINVAL),
+            _ => uninterrupted(|| host.leave_direct(file.fd())),
+        };
+        if let Err(errno) = left {
             file.abandon(host, dirs, false);
-            Err(Errno::EINVAL)
+            return Err(errno);
         }
-        None => match uninterrupted(|| host.leave_direct(file.fd())) {
-            Ok(()) => Ok((file, None)),
-            Err(errno) => {
-                file.abandon(host, dirs, false);
-                Err(errno)
-            }
-        },
-    }
+        return Ok((file, None));
+    };
+    Ok((file, Some((needs.memory.into(), needs.offset.into()))))
 }

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 
 use crate::bulk::store::Store;
 use crate::ring::sim::{Plain, SimKernel};
+use crate::sys::direct::Alignment;
 use crate::sys::file::Entry;
 use crate::sys::os::O_DIRECTORY;
 use crate::sys::Errno;
@@ -49,6 +50,10 @@ impl Store for SimKernel {
     }
 
     fn start_writeback(&self, _fd: i32, _offset: u64, _len: u64) {}
+
+    fn direct_needs(&self, _fd: i32) -> Option<Alignment> {
+        Some(Alignment { memory: 512, offset: 512 })
+    }
 
     fn leave_direct(&self, _fd: i32) -> Result<(), Errno> {
         Ok(())

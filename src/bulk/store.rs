@@ -5,6 +5,7 @@ use core::ffi::CStr;
 
 use crate::bulk::host::Host;
 use crate::ring::kernel::Linux;
+use crate::sys::direct::Alignment;
 use crate::sys::file::{self, Entry};
 use crate::sys::os::{O_DIRECTORY, O_PATH, O_RDONLY};
 use crate::sys::Errno;
@@ -37,6 +38,9 @@ pub trait Store: Host {
 
     /// Have the device begin with a range that was written. Only a hint.
     fn start_writeback(&self, fd: i32, offset: u64, len: u64);
+
+    /// What direct writes ask of memory, and of offset and length; None where there are none.
+    fn direct_needs(&self, fd: i32) -> Option<Alignment>;
 
     /// Write through the page cache from here on.
     fn leave_direct(&self, fd: i32) -> Result<(), Errno>;
@@ -106,6 +110,10 @@ impl Store for Linux {
     fn start_writeback(&self, fd: i32, offset: u64, len: u64) {
         // Whatever it says: fsync does the same later, and tells errors.
         let _ = file::start_writeback(fd, offset, len);
+    }
+
+    fn direct_needs(&self, fd: i32) -> Option<Alignment> {
+        self.direct_alignment(fd)
     }
 
     fn leave_direct(&self, fd: i32) -> Result<(), Errno> {

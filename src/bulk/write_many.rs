@@ -215,7 +215,7 @@ impl<H: Store, M> WriteMany<H, M> {
             // SAFETY: the item's memory is the job's, and held until it is done (I2).
             let result = match work {
                 // SAFETY: as above (I2).
-                Work::Write { .. } if !large => Some(unsafe { pump.plainly(&work) }),
+                Work::Write { .. } if !large => Some(unsafe { pump.carry_out(&work) }),
                 // SAFETY: as above (I2).
                 _ => unsafe { pump.start(work, index as u64) },
             };

@@ -224,6 +224,10 @@ impl Store for AnyKernel {
         ask!(self, k => k.start_writeback(fd, offset, len))
     }
 
+    fn direct_needs(&self, fd: i32) -> Option<Alignment> {
+        ask!(self, k => k.direct_needs(fd))
+    }
+
     fn leave_direct(&self, fd: i32) -> Result<(), Errno> {
         ask!(self, k => k.leave_direct(fd))
     }

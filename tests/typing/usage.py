@@ -232,3 +232,14 @@ def ranges(path: Path, file: BinaryIO, ring: Ring) -> None:
             assert_type(view, memoryview)
     with uring_rs.AlignedPool(2, 4096, register=ring) as pool, pool.acquire() as buffer:
         assert_type(buffer, uring_rs.FixedBuffer)
+
+
+def writing(path: Path) -> None:
+    result = uring_rs.write_many([(path, b"x"), ("name", bytearray(3))], fsync=True)
+    assert_type(result, uring_rs.WriteResult)
+    assert_type(result.stats, dict[str, int])
+    for _, error in result.errors:
+        assert_type(error, OSError)
+    saved = uring_rs.save(path, [memoryview(b"x"), array.array("d")], progress=print)
+    assert_type(saved, uring_rs.SaveResult)
+    assert_type(saved.direct, bool)

@@ -134,9 +134,20 @@ impl World {
             return None;
         }
         let limit = match self.faults.call(Call::Plain) {
-            Some(Action::Err(errno)) => return Some(-errno.0),
+            Some(Action::Err(errno)) => {
+                // A descriptor is gone after close(2), whatever that says.
+                if let Plain::Close { fd } = call {
+                    let _ = self.files.close(fd);
+                }
+                return Some(-errno.0);
+            }
             Some(Action::ShortSubmit(most)) => most as usize,
-            Some(Action::Interrupt | Action::WakeEarly) => return Some(-Errno::EINTR.0),
+            Some(Action::Interrupt | Action::WakeEarly) => {
+                if let Plain::Close { fd } = call {
+                    let _ = self.files.close(fd);
+                }
+                return Some(-Errno::EINTR.0);
+            }
             None => usize::MAX,
         };
         let done = match call {

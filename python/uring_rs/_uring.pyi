@@ -2657,7 +2657,6 @@ class StatxResult:
     def __hash__(self) -> int: ...
 
 @final
-@final
 class PollSet:
     def __new__(cls, entries: int, kernel: SimKernel | None = None) -> Self: ...
     def add(self, fd: int, events: int, /) -> None: ...
@@ -2672,6 +2671,7 @@ class PollSet:
     @property
     def counts(self) -> tuple[int, int, int]: ...
 
+@final
 class SimKernel:
     def __new__(
         cls,

@@ -2778,6 +2778,7 @@ class PollSet:
     @property
     def counts(self) -> tuple[int, int, int]: ...
 
+@final
 class SimKernel:
     def __new__(
         cls,

@@ -22,7 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from uring_rs import IoOp, IoQueue, SubmissionQueueFull
 
@@ -42,7 +42,6 @@ class Request:
     length: int
     done: Done
     moved: int = 0
-    tries: int = field(default=0)
 
 
 class BlockDevice:
@@ -181,7 +180,7 @@ class Processor:
                 self.counts[op] += 1
                 if result < 0:
                     self.failures.append(f"{op.name} of {length}: {os.strerror(-result)}")
-                elif op is IoOp.READ and memory != self.reference[place]:
+                elif op is IoOp.READ and bytes(memory or b"") != self.reference[place]:
                     self.failures.append(f"sector {self.first + start} holds something else")
                 elif op is IoOp.WRITE:
                     assert memory is not None

@@ -243,3 +243,19 @@ def writing(path: Path) -> None:
     saved = uring_rs.save(path, [memoryview(b"x"), array.array("d")], progress=print)
     assert_type(saved, uring_rs.SaveResult)
     assert_type(saved.direct, bool)
+
+
+def queues(file: BinaryIO) -> None:
+    with uring_rs.IoQueue(8, registered_buffers=[bytearray(64)]) as queue:
+        assert_type(queue, uring_rs.IoQueue)
+        queue.register(file)
+        assert_type(queue.prepare(uring_rs.IoOp.READ, file, 0, bytearray(8), object()), int)
+        queue.prepare(uring_rs.IoOp.WRITE, file, 0, [b"some", memoryview(b"parts")])
+        queue.prepare(uring_rs.IoOp.DISCARD, file, 0, 4096)
+        done = queue.wait(1, max=4, timeout=0.5)
+        assert_type(done, uring_rs.IoCompletions)
+        assert_type(done.interrupted, bool)
+        assert_type(done[0], uring_rs.IoCompletion)
+        assert_type(done[0].error, OSError | None)
+        queue.prepare("READ", file)  # type: ignore[arg-type]
+        queue.wakeup(1)  # type: ignore[call-arg]

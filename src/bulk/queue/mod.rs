@@ -31,6 +31,7 @@ use crate::ring::error::{Call, RingError};
 use crate::ring::fork;
 use crate::ring::kernel::Kernel;
 use crate::ring::params::SQ_ENTRIES_MAX;
+use crate::ring::wait::EnterPlan;
 use crate::sys::syscall;
 
 use books::{start_all, Carrier, Core, Phase};
@@ -87,6 +88,16 @@ pub struct Options {
 struct Bell {
     fd: i32,
     real: bool,
+}
+
+/// One step of handing over.
+enum Step<H: QueueHost> {
+    /// So many requests are in the submission queue, to be submitted like this.
+    Staged(H::Kernel, EnterPlan, usize),
+    /// Threads have begun so many.
+    Began(u32),
+    /// There is nothing to hand over.
+    Nothing,
 }
 
 /// See the [module](self).
@@ -371,21 +382,13 @@ impl<H: QueueHost, K> Queue<H, K> {
     fn hand_over(&self, fresh: bool) -> Result<u32, QueueError> {
         let mut taken = 0;
         loop {
-            let (kernel, plan, staged) = {
-                let mut core = self.open()?;
-                let core = &mut *core;
-                let before = core.table.prepared.len();
-                match &mut core.carrier {
-                    Some(Carrier::Threads(threads)) => {
-                        return Ok(start_all(threads, &mut core.table, &core.files, fresh));
-                    }
-                    Some(Carrier::Ring(ring)) => {
-                        let plan = ring.stage_all(&mut core.table, &core.files, fresh)?;
-                        let Some(plan) = plan else { return Ok(taken) };
-                        (ring.kernel(), plan, before - core.table.prepared.len())
-                    }
-                    None => return Err(RingError::Closed.into()),
-                }
+            let (kernel, plan, staged) = match self.stage(fresh) {
+                Ok(Step::Staged(kernel, plan, staged)) => (kernel, plan, staged),
+                Ok(Step::Began(count)) => return Ok(count),
+                Ok(Step::Nothing) => return Ok(taken),
+                // What was taken before is not to be forgotten.
+                Err(_) if taken > 0 => return Ok(taken),
+                Err(error) => return Err(error),
             };
             let entered = ring::hand_over(&kernel, &plan);
             let back = self.settle();
@@ -396,6 +399,26 @@ impl<H: QueueHost, K> Queue<H, K> {
                 Ok(()) if back.is_some() => return Ok(taken),
                 Ok(()) => {}
             }
+        }
+    }
+
+    fn stage(&self, fresh: bool) -> Result<Step<H>, QueueError> {
+        let mut core = self.open()?;
+        let core = &mut *core;
+        let before = core.table.prepared.len();
+        match &mut core.carrier {
+            Some(Carrier::Threads(threads)) => {
+                let count = start_all(threads, &mut core.table, &core.files, fresh);
+                Ok(Step::Began(count))
+            }
+            Some(Carrier::Ring(ring)) => {
+                let Some(plan) = ring.stage_all(&mut core.table, &core.files, fresh)? else {
+                    return Ok(Step::Nothing);
+                };
+                let staged = before - core.table.prepared.len();
+                Ok(Step::Staged(ring.kernel(), plan, staged))
+            }
+            None => Err(RingError::Closed.into()),
         }
     }
 
@@ -439,14 +462,14 @@ impl<H: QueueHost, K> Queue<H, K> {
     /// rest. Either way it is handed out, with what came of it. False: it has ended, or is about to.
     pub fn cancel(&self, handle: u64) -> Result<bool, QueueError> {
         self.check_process()?;
-        let _turn = lock(&self.submit);
+        let turn = lock(&self.submit);
         let (stopped, poke) = {
             let mut core = self.open()?;
             let Some(index) = core.table.find(handle) else { return Ok(false) };
             let stopped = core.stop(index)?;
             (stopped, self.sleepers.load(Ordering::Acquire) > 0)
         };
-        drop(_turn);
+        drop(turn);
         if poke {
             self.poke();
         }

@@ -285,6 +285,12 @@ impl<H: QueueHost> RingCarrier<H> {
 
     /// Unmap and close; false while something is in flight.
     pub(super) fn finish_close(&mut self) -> bool {
+        if self.ring.live() == 0 && core::mem::take(&mut self.has_table) {
+            // The kernel lets go of a closed ring's files some time later only.
+            // SAFETY: takes no memory (I2).
+            let _ =
+                unsafe { self.ring.register(IORING_UNREGISTER_FILES, core::ptr::null_mut(), 0) };
+        }
         self.ring.finish_close()
     }
 

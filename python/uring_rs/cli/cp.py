@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from ..availability import probe
 from ..tree import copy
 from .messages import Reporter, shown
 from .progress import Progress, make_progress
+from .session import tell_backend
 
 __all__ = ["Terminated", "run"]
 
@@ -107,8 +107,7 @@ def _total(sources: Sequence[bytes], recursive: bool) -> int | None:
 
 def run(sources: Sequence[bytes], target: bytes, recursive: bool, report: Reporter) -> None:
     """Copy these files, or with `recursive` also directories, to the target or into it."""
-    if not (found := probe()).ok:
-        report.note(f"io_uring is not used ({found.reason}); doing the same by plain system calls")
+    tell_backend(report)
     into = os.path.isdir(target)
     if len(sources) > 1 and not into:
         report.fail_at(target, "is no directory, as the target of several must be")

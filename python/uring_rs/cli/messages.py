@@ -42,9 +42,9 @@ class Reporter:
         self.failed = True
         self.note(text)
 
-    def fail_at(self, path: bytes, problem: OSError | str) -> None:
+    def fail_at(self, path: bytes, problem: Exception | str) -> None:
         """Say what failed about one file."""
-        what = problem if isinstance(problem, str) else problem.strerror or str(problem)
+        what = (isinstance(problem, OSError) and problem.strerror) or str(problem)
         self.fail(f"{shown(path)}: {what}")
 
 

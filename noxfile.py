@@ -187,6 +187,29 @@ def types(session: nox.Session) -> None:
     session.run("python", "-m", "mypy.stubtest", "uring_rs._uring", *options, env={"MYPYPATH": ""})
 
 
+@nox.session(python=first_python())
+def docs(session: nox.Session) -> None:
+    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
+    session.install(*nox.project.dependency_groups(PROJECT, "docs"))
+    install_wheel(session)
+    pytest(session, "tests/docs", "tests/ecosystem")
+
+
+@nox.session(python=first_python())
+def package(session: nox.Session) -> None:
+    """A source distribution that installs, and the README's first command on what it installed."""
+    session.install(*nox.project.dependency_groups(PROJECT, "build"))
+    out = Path(session.create_tmp()) / "sdist"
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("maturin", "sdist", "--out", str(out))
+    (sdist,) = out.glob("*.tar.gz")
+    session.run("pip", "uninstall", "--yes", "--quiet", "uring_rs", silent=True)
+    # Optimized as users get it, and without the group of test packages: nothing may be needed.
+    build = {"CARGO_TARGET_DIR": str(TARGET)}
+    session.install("--no-build-isolation", "--no-deps", str(sdist), env=build)
+    session.run("python", "tests/helpers/readme.py", "run-job", str(Path(session.bin) / "python"))
+
+
 @nox.session
 @nox.parametrize(["python", "version"], every_python())
 def tests(session: nox.Session, version: str) -> None:
@@ -209,29 +232,6 @@ def tests(session: nox.Session, version: str) -> None:
     finally:
         # The tests leave links to anywhere there, and cargo follows them when it packs.
         shutil.rmtree(session.create_tmp(), ignore_errors=True)
-
-
-@nox.session(python=first_python())
-def docs(session: nox.Session) -> None:
-    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
-    session.install(*nox.project.dependency_groups(PROJECT, "docs"))
-    install_wheel(session)
-    pytest(session, "tests/docs", "tests/ecosystem")
-
-
-@nox.session(python=first_python())
-def package(session: nox.Session) -> None:
-    """A source distribution that installs, and the README's first command on what it installed."""
-    session.install(*nox.project.dependency_groups(PROJECT, "build"))
-    out = Path(session.create_tmp()) / "sdist"
-    shutil.rmtree(out, ignore_errors=True)
-    session.run("maturin", "sdist", "--out", str(out))
-    (sdist,) = out.glob("*.tar.gz")
-    session.run("pip", "uninstall", "--yes", "--quiet", "uring_rs", silent=True)
-    # Optimized as users get it, and without the group of test packages: nothing may be needed.
-    build = {"CARGO_TARGET_DIR": str(TARGET)}
-    session.install("--no-build-isolation", "--no-deps", str(sdist), env=build)
-    session.run("python", "tests/helpers/readme.py", "run-job", str(Path(session.bin) / "python"))
 
 
 @nox.session(python=first_python(), default=False)

@@ -110,6 +110,10 @@ def pytest(session: nox.Session, *args: str, **env: str) -> None:
     session.run("pytest", "--min-passed=1", *args, *session.posargs, env=env)
 
 
+# They need the large packages of the docs session.
+NOT_HERE = ("--ignore=tests/docs", "--ignore=tests/ecosystem")
+
+
 def run_in_halves(session: nox.Session, *args: str) -> None:
     """All tests but those that must be alone, in two processes: most of them wait most of the time.
 
@@ -118,7 +122,7 @@ def run_in_halves(session: nox.Session, *args: str) -> None:
     first = {"tests/conformance", "tests/cli"}
     folders = {str(each.parent.relative_to(ROOT)) for each in ROOT.glob("tests/*/test_*.py")}
     files = {str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_*.py")}
-    second = sorted((folders | files) - first - {"tests/docs"})
+    second = sorted((folders | files) - first - {"tests/docs", "tests/ecosystem"})
     common = ["--min-passed=1", "-m", "not alone", *args]
     report = Path(session.create_tmp()) / "second-half.txt"
     env = {name: value for name, value in session.env.items() if value is not None}
@@ -196,12 +200,12 @@ def tests(session: nox.Session, version: str) -> None:
     profile = [] if first else ["--hypothesis-profile=quick"]
     try:
         if session.posargs:
-            pytest(session, "--ignore=tests/docs", *profile)
+            pytest(session, *NOT_HERE, *profile)
             return
         run_in_halves(session, *profile)
         # A CI machine is ours to change for a moment; a contributor's is not.
         if os.environ.get("CI"):
-            pytest(session, "--ignore=tests/docs", "-m", "alone", "--host-changes")
+            pytest(session, *NOT_HERE, "-m", "alone", "--host-changes")
     finally:
         # The tests leave links to anywhere there, and cargo follows them when it packs.
         shutil.rmtree(session.create_tmp(), ignore_errors=True)
@@ -209,10 +213,10 @@ def tests(session: nox.Session, version: str) -> None:
 
 @nox.session(python=first_python())
 def docs(session: nox.Session) -> None:
-    """Every code block of README.md and docs/ runs."""
+    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs"))
     install_wheel(session)
-    pytest(session, "tests/docs")
+    pytest(session, "tests/docs", "tests/ecosystem")
 
 
 @nox.session(python=first_python())
@@ -243,7 +247,7 @@ def soak(session: nox.Session) -> None:
     """Churn and index wrap on the real kernel, with leak counters; the release build."""
     session.install(*nox.project.dependency_groups(PROJECT, "test"))
     install_wheel(session, "release")
-    pytest(session, "-m", "soak", "--timeout=7200")
+    pytest(session, *NOT_HERE, "-m", "soak", "--timeout=7200")
 
 
 @nox.session(python=first_python(), default=False)
@@ -265,4 +269,4 @@ def asan(session: nox.Session) -> None:
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
         "PYTHONMALLOC": "malloc",
     }
-    pytest(session, "--ignore=tests/docs", "--timeout=600", "-p", "no:faulthandler", **run)
+    pytest(session, *NOT_HERE, "--timeout=600", "-p", "no:faulthandler", **run)

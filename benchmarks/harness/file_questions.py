@@ -14,7 +14,7 @@ RANGES = ("16384 x 4 KiB",)
 GIGABYTE = ("1024 x 1 MiB",)
 
 # The kernel's threads, or the contestant's own, take part in all of these.
-files = partial(Question, group="files", pinned=False, rounds=5, timeout=120.0)
+files = partial(Question, group="files", pinned=False, rounds=5, quick_rounds=1, timeout=120.0)
 once = partial(files, repeats=1)
 
 FILE_QUESTIONS = (
@@ -27,6 +27,7 @@ FILE_QUESTIONS = (
         program="small_files",
         floors=(Floor("c", "loop"), Floor("c:ring", "ring")),
         data="small",
+        quick_rounds=2,
     ),
     once(
         "read_many_cold",
@@ -38,6 +39,7 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "ring"), Floor("c:loop", "loop")),
         data="small",
         before="cold",
+        quick_rounds=2,
     ),
     once(
         "read_many_memory",
@@ -48,7 +50,6 @@ FILE_QUESTIONS = (
         floors=(),
         data="lists",
         rounds=3,
-        quick_rounds=1,
     ),
     once(
         "read_ranges_cold",
@@ -60,6 +61,7 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "direct"), Floor("c:cached", "cached")),
         file="reads",
         before="cold",
+        quick_rounds=2,
     ),
     files(
         "read_ranges_warm",
@@ -92,7 +94,6 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "file"),),
         data="gigabyte",
         before="fresh",
-        quick_rounds=1,
     ),
     once(
         "copy_tree",
@@ -125,7 +126,6 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "read"),),
         data="gigabyte",
         before="cold",
-        quick_rounds=1,
     ),
     once(
         "checkpoint_save",
@@ -137,7 +137,6 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "save"),),
         before="fresh",
         rounds=3,
-        quick_rounds=1,
     ),
     files(
         "stat_many_warm",
@@ -159,6 +158,5 @@ FILE_QUESTIONS = (
         floors=(Floor("c", "threads"), Floor("c:loop", "loop")),
         data="small",
         before="cold inodes",
-        quick_rounds=1,
     ),
 )

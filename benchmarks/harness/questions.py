@@ -155,6 +155,38 @@ RING_QUESTIONS = (
         repeats=1,
         rounds=5,
     ),
+    Question(
+        "selectors",
+        "a call of select, with what is changed before it; Unix socket pairs",
+        "ns",
+        "call",
+        (
+            "1 of 1",
+            "1 of 100",
+            "100 of 100",
+            "1 of 10000",
+            "10000 of 10000",
+            "wait of 1",
+            "wait of 100",
+            "wait of 10000",
+            "modify 1 of 100",
+            "modify 100 of 100",
+            "modify 1000 of 5000",
+            "flip 100 of 100",
+            "register",
+        ),
+        program="selectors",
+        rounds=7,
+    ),
+    Question(
+        "echo",
+        "64 bytes to an asyncio echo server and back over TCP, in one loop; by connections",
+        "us",
+        "message",
+        ("1", "64", "1000"),
+        floors=(),
+        seconds=0.1,
+    ),
 )
 
 QUESTIONS = {question.name: question for question in RING_QUESTIONS + FILE_QUESTIONS}

@@ -41,4 +41,5 @@ PEERS = (
     Peer("asyncio"),
     Peer("coreutils", groups=("files",)),
     Peer("fsspec", "fsspec", groups=("files",)),
+    Peer("selectors"),
 )

@@ -14,6 +14,7 @@ Importing works everywhere; `probe()` tells whether rings can be made here, and 
 
 from . import errors, flags
 from ._native import (
+    AlignedPool,
     BufferPool,
     BufferRing,
     Completion,
@@ -32,6 +33,7 @@ from ._native import (
     SimKernel,
     Sqe,
     StatxResult,
+    Stream,
     TreeWalk,
     ZcrxBuffer,
     ZcrxQueue,
@@ -44,8 +46,10 @@ from .availability import (
     probe,
 )
 from .backend import Backend, backend
-from .bulk import read_many
-from .bulk.ranges import Ranges, read_ranges
+from .bulk import checksum_many, read_many
+from .bulk.ranges import Ranges, read_ranges, write_ranges
+from .bulk.streaming import stream
+from .bulk.writing import SaveResult, WriteResult, save, write_many
 from .errors import (
     Cause,
     ForkedRing,
@@ -124,6 +128,7 @@ __all__ = [
     "FILE_INDEX_ALLOC",
     "REGISTER_FILES_SKIP",
     "AcceptFlags",
+    "AlignedPool",
     "AtFlags",
     "Availability",
     "Backend",
@@ -188,6 +193,7 @@ __all__ = [
     "RingCorrupted",
     "RsrcFlags",
     "RwAttrFlags",
+    "SaveResult",
     "SetupFlags",
     "SimKernel",
     "SocketOp",
@@ -198,6 +204,7 @@ __all__ = [
     "StatxAttributes",
     "StatxMask",
     "StatxResult",
+    "Stream",
     "SubmissionQueueFull",
     "SyncFileRangeFlags",
     "TimeoutFlags",
@@ -208,6 +215,7 @@ __all__ = [
     "UringError",
     "UringUnavailable",
     "WorkerKind",
+    "WriteResult",
     "WrongThread",
     "ZcrxAreaFlags",
     "ZcrxBuffer",
@@ -215,6 +223,7 @@ __all__ = [
     "ZeroEntries",
     "__version__",
     "backend",
+    "checksum_many",
     "copy",
     "cqe_dtype",
     "errors",
@@ -224,7 +233,11 @@ __all__ = [
     "query",
     "read_many",
     "read_ranges",
+    "save",
     "send_msg",
     "stat_many",
+    "stream",
     "walk",
+    "write_many",
+    "write_ranges",
 ]

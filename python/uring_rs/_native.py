@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import Cause, UringUnavailable
 
 __all__ = [
+    "AlignedPool",
     "BufferPool",
     "BufferRing",
     "Completion",
@@ -33,6 +34,7 @@ __all__ = [
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "Stream",
     "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
@@ -42,7 +44,9 @@ __all__ = [
     "import_error",
     "read_ranges",
     "send_msg",
+    "stream",
     "unavailable",
+    "write_ranges",
 ]
 
 import_error: ImportError | None = None
@@ -65,6 +69,7 @@ def unavailable() -> UringUnavailable:
 
 try:
     from ._uring import (
+        AlignedPool,
         BufferPool,
         BufferRing,
         Completion,
@@ -85,6 +90,7 @@ try:
         SimKernel,
         Sqe,
         StatxResult,
+        Stream,
         TreeWalk,
         ZcrxBuffer,
         ZcrxQueue,
@@ -94,6 +100,8 @@ try:
         send_msg,
     )
     from ._uring import _read_ranges as read_ranges
+    from ._uring import _stream as stream
+    from ._uring import _write_ranges as write_ranges
 except ImportError as _error:
     import_error = _error
     if not TYPE_CHECKING:
@@ -144,6 +152,20 @@ except ImportError as _error:
         def read_ranges(*_args: object, **_kwargs: object) -> None:
             """Read ranges of files, which cannot be done here."""
             raise unavailable()
+
+        def write_ranges(*_args: object, **_kwargs: object) -> None:
+            """Write ranges of files, which cannot be done here."""
+            raise unavailable()
+
+        def stream(*_args: object, **_kwargs: object) -> None:
+            """Read a file chunk by chunk, which cannot be done here."""
+            raise unavailable()
+
+        class Stream(_Missing):
+            """The chunks of a file, of which there are none here."""
+
+        class AlignedPool(_Missing):
+            """A pool of aligned buffers, which cannot be made here."""
 
         class BufferRing(_Missing):
             """A pool that the kernel chooses buffers from, which cannot be made here."""

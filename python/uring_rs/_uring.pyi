@@ -1,6 +1,7 @@
 """The compiled half of uring_rs. Import these names from `uring_rs`."""
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from selectors import SelectorKey
 from types import GenericAlias, TracebackType
@@ -27,6 +28,7 @@ from .kernel_info import NapiSettings
 from .restrictions import Restrictions
 
 __all__ = [
+    "AlignedPool",
     "BufferPool",
     "BufferRing",
     "Completion",
@@ -47,6 +49,7 @@ __all__ = [
     "SimKernel",
     "Sqe",
     "StatxResult",
+    "Stream",
     "TreeWalk",
     "ZcrxBuffer",
     "ZcrxQueue",
@@ -58,8 +61,13 @@ __all__ = [
     "_graveyard",
     "_operations",
     "_query",
+    "_read_ranges",
     "_register_operations",
+    "_save",
     "_stat_many",
+    "_stream",
+    "_write_many",
+    "_write_ranges",
     "probe",
     "send_msg",
 ]
@@ -85,6 +93,7 @@ _Buffers: TypeAlias = _Fixed | Buffer | Sequence[Buffer]
 _Ints: TypeAlias = int | Buffer | Iterable[int]
 _AncData: TypeAlias = Iterable[tuple[int, int, Buffer]]
 _Clock: TypeAlias = Literal["monotonic", "boottime", "realtime"]
+_Way: TypeAlias = Literal["auto", "ring", "threads"]
 _Trace: TypeAlias = Callable[[str, dict[str, Any]], object]
 
 @final
@@ -1183,6 +1192,47 @@ class FixedBuffer:
     def release(self) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class AlignedPool:
+    def __new__(cls, count: int, size: int, *, register: Ring | None = None) -> Self: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def available(self) -> int: ...
+    @property
+    def registered(self) -> bool: ...
+    def acquire(self) -> FixedBuffer: ...
+    def release(self, buffer: FixedBuffer, /) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class Stream:
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> memoryview: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def stats(self) -> dict[str, int]: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -2666,7 +2716,6 @@ class StatxResult:
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-@final
 @type_check_only
 class _ReadManyStats(TypedDict):
     at_once: int
@@ -2711,7 +2760,7 @@ class ReadMany(Generic[_PathT, _DataT]):
     def close(self) -> None: ...
     @property
     def stats(self) -> _ReadManyStats: ...
-    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
 class PollSet:
@@ -2728,6 +2777,7 @@ class PollSet:
     @property
     def counts(self) -> tuple[int, int, int]: ...
 
+@final
 class SimKernel:
     def __new__(
         cls,
@@ -2765,6 +2815,8 @@ class SimKernel:
     def open_fds(self) -> list[int]: ...
     @property
     def in_flight(self) -> int: ...
+    @property
+    def names(self) -> list[str]: ...
 
 @final
 class IoCompletion:
@@ -2840,17 +2892,84 @@ def _query() -> dict[str, int]: ...
 def send_msg(
     ring: Ring | _File, res: int, data: int = 0, *, cqe_flags: int = 0, raw: bool = False
 ) -> None: ...
+def _read_ranges(
+    files: _Path | _Descriptor | Iterable[_Path | _Descriptor],
+    index: _Ints | None,
+    offsets: _Ints,
+    sizes: _Ints,
+    out: Buffer | list[Buffer] | None,
+    direct: bool | Literal["auto"],
+    depth: int,
+    stop: bool,
+    way: _Way,
+    kernel: SimKernel | None,
+) -> tuple[
+    Any, array[int] | int | None, array[int], list[int], dict[int, OSError], dict[str, int]
+]: ...
+def _write_ranges(
+    files: _Path | _Descriptor | Iterable[_Path | _Descriptor],
+    index: _Ints | None,
+    offsets: _Ints,
+    sizes: _Ints | None,
+    data: Buffer | list[Buffer],
+    direct: bool | Literal["auto"],
+    depth: int,
+    fsync: bool,
+    way: _Way,
+    kernel: SimKernel | None,
+) -> dict[str, int]: ...
+def _stream(
+    file: _Path | _Descriptor,
+    chunk: int,
+    depth: int,
+    direct_: bool | Literal["auto"],
+    offset: int,
+    size: int | None,
+    way: _Way,
+    kernel: SimKernel | None,
+) -> Stream: ...
 def _operations() -> list[dict[str, Any]]: ...
 def _register_operations() -> list[dict[str, Any]]: ...
 def _constants() -> list[tuple[str, int, str]]: ...
+def _write_many(
+    items: Iterable[tuple[_Path, Buffer]],
+    /,
+    *,
+    in_flight: int,
+    fsync: bool,
+    mode: int,
+    overwrite: bool,
+    collect: bool,
+    dir_fd: int,
+    max_bytes: int,
+    way: str,
+    kernel: SimKernel | None = None,
+) -> dict[str, Any]: ...
+def _save(
+    path: _Path,
+    buffers: Iterable[Buffer],
+    /,
+    *,
+    direct: str,
+    fsync: bool,
+    chunk: int,
+    depth: int,
+    size: int | None,
+    mode: int,
+    overwrite: bool,
+    dir_fd: int,
+    progress: Callable[[int], object] | None,
+    way: str,
+    kernel: SimKernel | None = None,
+) -> dict[str, Any]: ...
 def _close_all() -> None: ...
 def _graveyard() -> int: ...
 
-_Path = TypeVar("_Path", str, bytes)
+_Name = TypeVar("_Name", str, bytes)
 _Value_co = TypeVar("_Value_co", covariant=True)
 
 @final
-class TreeWalk(Generic[_Path, _Value_co]):
+class TreeWalk(Generic[_Name, _Value_co]):
     """A walk under way: an iterator of pairs of a path and what is known of it."""
 
     def __new__(
@@ -2864,7 +2983,7 @@ class TreeWalk(Generic[_Path, _Value_co]):
         /,
     ) -> Self: ...
     def __iter__(self) -> Self: ...
-    def __next__(self) -> tuple[_Path, _Value_co]: ...
+    def __next__(self) -> tuple[_Name, _Value_co]: ...
     def close(self) -> None:
         """End the walk and close what it holds open. Harmless when it has ended."""
 

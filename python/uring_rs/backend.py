@@ -79,7 +79,10 @@ def way(require_uring: bool) -> Way:
 def _required(found: Availability) -> UringUnavailable:
     number = found.errno or errno.ENOSYS
     error = UringUnavailable(number, f"io_uring is required here: {found.reason}")
-    error.reason, error.hint, error.cause = found.reason, found.hint, Cause(found.cause)
+    error.reason, error.hint = found.reason, found.hint
+    if is_disabled():
+        error.cause = Cause.DISABLED
+    # Elsewhere the errno stands for it: `found.cause` is finer than what errors have.
     return error
 
 

@@ -101,7 +101,10 @@ def copy(
     in folders that take no new names. Folders are made with mode 0700 and get their own when they
     are full; after an error those not finished keep 0700.
 
-    *Symbolic links and races*: `src` and `dst` themselves may lead through links. Below them
+    Nothing is forced to the disk: what a power failure may take is as with `cp`.
+
+    *Symbolic links and races*: `src` and `dst` themselves may lead through links, and a single file
+    is written to where a link of its name in the folder `dst` leads, as by `cp`. Below them
     everything is reached from the descriptor of its folder, by one name, without following links: a
     link that somebody puts in the place of a file or folder, on either side, is copied as a link or
     replaced, or is an error, and never leads out of the tree. A source that changes while it is

@@ -47,6 +47,11 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// fstat(2).
     fn status(&self, fd: i32) -> Result<Status, Errno>;
 
+    /// Where a file ends, as cheaply as that can be found out. It may move the file's own position.
+    fn end_of(&self, fd: i32) -> Result<u64, Errno> {
+        self.status(fd).map(|status| status.size)
+    }
+
     /// How many pages of a range are in the page cache; an error where nobody can tell.
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         let _ = (fd, offset, len);
@@ -172,6 +177,10 @@ impl Host for Linux {
 
     fn status(&self, fd: i32) -> Result<Status, Errno> {
         file::fstat(fd)
+    }
+
+    fn end_of(&self, fd: i32) -> Result<u64, Errno> {
+        file::end_of(fd)
     }
 
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {

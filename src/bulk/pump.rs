@@ -216,6 +216,15 @@ impl<H: Host> Pump<H> {
         Ok(())
     }
 
+    /// Make the ring now, if nothing else will do: else a job that never has to wait would not
+    /// notice that rings are refused.
+    pub fn insist(&mut self) -> Result<(), RingError> {
+        if self.options.way == Way::Ring && matches!(self.carrier, Carrier::Unmade) {
+            self.carrier = self.make_carrier()?;
+        }
+        Ok(())
+    }
+
     /// Do it now if that needs no waiting, whatever the options say.
     ///
     /// # Safety

@@ -1,7 +1,7 @@
 //! Read whole files, many at a time, with bounded memory.
 //!
-//! Each file is opened, its size asked for, read into memory of exactly that size, and closed. What is
-//! cached takes four system calls and no waiting. Small files are read into memory of ours, which
+//! Each file is opened, its size asked for, read into memory of that size, and closed. What is cached
+//! takes four system calls and no waiting. Small files are read into memory of ours, which
 //! is used again; larger ones into memory that the caller gives once the size is known, so that
 //! nothing is copied, in pieces of which several are under way.
 //!
@@ -10,10 +10,12 @@
 //! finds the end. Files that have no size beforehand (those of /proc) are read until their end.
 
 mod file;
+mod folder;
 mod order;
+mod reading;
+mod types;
 mod window;
 
-use core::ffi::c_char;
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
@@ -21,23 +23,21 @@ use std::time::{Duration, Instant};
 
 use crate::bulk::host::Host;
 use crate::bulk::job::Job;
-use crate::bulk::pump::{self, Pump, Way};
+use crate::bulk::pump::{self, Pump};
 use crate::bulk::work::Ended;
 use crate::ring::error::RingError;
 use crate::sys::os::O_NONBLOCK;
 use crate::sys::Errno;
-use file::{File, Memory, Piece, Table};
+use file::{File, Memory, Table};
+use folder::Folder;
 use order::Order;
+pub use types::{Contents, Done, Failure, Options, Place, Tally, Ticket};
 pub use window::Limit;
 use window::Window;
 
 /// Files up to this size are read into memory of ours and copied from there: for them that is
 /// cheaper than memory from the caller, who must be asked in between.
 pub const SMALL: usize = 16 << 10;
-/// Larger files are read in pieces of this size,
-const PIECE: u64 = 1 << 20;
-/// of which so many are under way for one file.
-const PIECES: u32 = 4;
 /// A batch is full when it has so many bytes, however few the files.
 const BATCH_BYTES: u64 = 8 << 20;
 /// With something to hand out, no wait is longer.
@@ -50,122 +50,6 @@ const SPREAD: usize = 8;
 const RECOVERY: u64 = 16;
 /// How long a dropped job waits for the system.
 const PATIENCE_NS: u64 = 1_000_000_000;
-
-/// Memory for a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Where it begins.
-    pub addr: *mut u8,
-    /// Its bytes.
-    pub len: usize,
-}
-
-// SAFETY: memory that whoever gave it leaves alone until it gets it back (I2).
-unsafe impl Send for Place {}
-
-/// What stands for a file: the caller's.
-///
-/// # Safety
-/// The path must be null or a string that ends with a zero byte, and the place writable memory that nobody
-/// else uses; both must stay where they are, and be live, as long as the ticket lives, wherever that
-/// is moved.
-pub unsafe trait Ticket: Send {
-    /// The path; null if there is none, and the file cannot be read (EINVAL).
-    fn path(&self) -> *const c_char;
-    /// Memory to read into, if there is any yet.
-    fn place(&self) -> Option<Place>;
-}
-
-/// Why a file could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The system says so.
-    Sys(Errno),
-    /// It is a FIFO, a socket, a device.
-    NotRegular,
-    /// It is larger than the hard limit.
-    TooBig,
-    /// It is larger than the memory given for it.
-    NoRoom,
-}
-
-impl Failure {
-    /// The errno that says it.
-    pub fn errno(self) -> Errno {
-        match self {
-            Failure::Sys(errno) => errno,
-            Failure::NotRegular => Errno::EINVAL,
-            Failure::TooBig => Errno::EFBIG,
-            Failure::NoRoom => Errno::ENOBUFS,
-        }
-    }
-}
-
-/// Where the bytes of a file are.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Contents {
-    /// Here.
-    Own(Vec<u8>),
-    /// So many of them at the beginning of the ticket's place.
-    Given(usize),
-}
-
-impl Contents {
-    /// How many.
-    pub fn len(&self) -> usize {
-        match self {
-            Contents::Own(own) => own.len(),
-            Contents::Given(len) => *len,
-        }
-    }
-
-    /// None?
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A file that has been read, or could not be.
-pub struct Done<T> {
-    /// What the caller gave.
-    pub ticket: T,
-    /// What came of it.
-    pub result: Result<Contents, Failure>,
-}
-
-impl<T> Done<T> {
-    fn bytes(&self) -> u64 {
-        self.result.as_ref().map_or(0, |contents| contents.len() as u64)
-    }
-}
-
-/// How to go about it.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Files, and requests, under way at a time.
-    pub in_flight: u32,
-    /// Which ways are open.
-    pub way: Way,
-    /// Results in the order of the input.
-    pub in_order: bool,
-    /// The bound on memory; not used where tickets come with places.
-    pub limit: Limit,
-    /// Tickets come with places.
-    pub given: bool,
-    /// The directory that relative paths start from, or AT_FDCWD.
-    pub dir: i32,
-}
-
-/// How many files there were, and so on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Files read.
-    pub files: u64,
-    /// Files that could not be read.
-    pub failed: u64,
-    /// Bytes read.
-    pub bytes: u64,
-}
 
 /// See the [module](self).
 pub struct ReadMany<H: Host, T: Ticket> {
@@ -192,6 +76,9 @@ pub struct ReadMany<H: Host, T: Ticket> {
     /// With something left to ask for.
     hungry: VecDeque<u32>,
     blocks: Vec<Vec<u8>>,
+    folder: Folder,
+    /// The last file was small: so is the next, as a rule.
+    small: bool,
     ended: Vec<Ended>,
     tally: Tally,
 }
@@ -222,6 +109,8 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
             lacking: Vec::new(),
             hungry: VecDeque::new(),
             blocks: Vec::new(),
+            folder: Folder::default(),
+            small: true,
             ended: Vec::new(),
             tally: Tally::default(),
         }
@@ -299,6 +188,13 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
     /// results, supplies memory, pushes paths, and calls again. It comes back after `nap_ns` in any
     /// case.
     pub fn run(&mut self, batch: usize, nap_ns: u64) -> Result<(), RingError> {
+        let ran = self.run_on(batch, nap_ns);
+        // What the caller does meanwhile may change what its path means.
+        self.folder.leave(self.job.host());
+        ran
+    }
+
+    fn run_on(&mut self, batch: usize, nap_ns: u64) -> Result<(), RingError> {
         let mut began = None;
         loop {
             self.go_on(batch);
@@ -380,6 +276,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         let (pump, table) = self.job.parts();
         let Some(file) = table.get(index) else { return };
         let work = file.opening(dir);
+        if let Some(fd) = self.folder.open(pump, &work) {
+            return self.opened(index, fd);
+        }
         file.under_way = 1;
         // SAFETY: the job keeps the ticket, and with it the path (I2).
         let done = unsafe { pump.start(work, u64::from(index) << 1) };
@@ -394,6 +293,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         if result >= 0 {
             file.fd = result;
             self.open += 1;
+            if self.small && !self.options.given && self.read_at_once(index) {
+                return;
+            }
             return self.size_up(index);
         }
         let errno = Errno(-result);
@@ -404,6 +306,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
                 file.flags &= !O_NONBLOCK;
             }
             return self.start_opening(index);
+        }
+        if [Errno::EMFILE, Errno::ENFILE].contains(&errno) {
+            self.folder.give_up(self.job.host());
         }
         // With others open, or about to be, it is only a matter of time.
         let others = self.open > 0 || self.active > 1;
@@ -458,6 +363,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         };
         file.unsized_ = status.size == 0;
         file.want = status.size;
+        self.small = status.size < SMALL as u64;
         if given {
             match file.ticket.place() {
                 Some(place) if place.len as u64 >= status.size => {
@@ -509,158 +415,6 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
                 self.ask(index);
             }
         }
-    }
-
-    /// Ask for what is left of a file, as far as there is room; see to it if nothing is.
-    fn ask(&mut self, index: u32) {
-        loop {
-            let (pump, table) = self.job.parts();
-            let Some(file) = table.get(index) else { return };
-            let pieces = if file.unsized_ { 1 } else { PIECES };
-            if !file.hungry() {
-                if file.under_way == 0 {
-                    self.all_read(index);
-                }
-                return;
-            }
-            if file.under_way >= pieces {
-                return;
-            }
-            if !pump.has_room() {
-                self.hungry.push_back(index);
-                return;
-            }
-            let (at, end) = (file.asked, file.want.min(file.asked + PIECE));
-            file.asked = end;
-            file.under_way += 1;
-            let piece = table.cut(Piece { file: index, at, end, tries: 0, probe: false });
-            self.read_piece(piece);
-        }
-    }
-
-    /// Read what is left of a piece. True if it is done already.
-    fn read_piece(&mut self, piece: u32) -> bool {
-        loop {
-            let (pump, table) = self.job.parts();
-            let Some((work, says_not_to_wait)) = table.reading(piece) else { return true };
-            // SAFETY: the job keeps the memory (I2).
-            if let Some(result) = unsafe { pump.attempt(&work) } {
-                if self.piece_got(piece, result) {
-                    return true;
-                }
-                continue;
-            }
-            if says_not_to_wait {
-                self.let_it_wait(piece);
-            }
-            let (pump, _) = self.job.parts();
-            // SAFETY: as above.
-            unsafe { pump.begin(work, u64::from(piece) << 1 | PIECE_BIT) };
-            return false;
-        }
-    }
-
-    #[cold]
-    fn let_it_wait(&mut self, piece: u32) {
-        let (pump, table) = self.job.parts();
-        let Some(piece) = table.piece(piece).copied() else { return };
-        let Some(file) = table.get(piece.file) else { return };
-        file.waits = true;
-        pump.host().let_it_wait(file.fd);
-    }
-
-    fn piece_ended(&mut self, piece: u32, result: i32) {
-        let Some(index) = self.job.memory().piece(piece).map(|piece| piece.file) else { return };
-        if self.piece_got(piece, result) || self.read_piece(piece) {
-            self.ask(index);
-        }
-    }
-
-    /// A read of a piece came to this. True if the piece is done.
-    fn piece_got(&mut self, index: u32, result: i32) -> bool {
-        let table = self.job.memory();
-        let Some(piece) = table.piece(index) else { return true };
-        let cut_short = [-Errno::EINTR.0, -Errno::EAGAIN.0].contains(&result);
-        if cut_short && piece.tries < TRIES {
-            piece.tries += 1;
-            return false;
-        }
-        let read = result.max(0) as u64;
-        // More than there was room for is not believed.
-        let absurd = read > piece.end - piece.at;
-        if !absurd {
-            piece.at += read;
-        }
-        let piece = *piece;
-        let Some(file) = table.get(piece.file) else { return true };
-        if result < 0 || absurd {
-            let e = if absurd { Errno::EIO } else { Errno(-result) };
-            file.failed.get_or_insert(Failure::Sys(e));
-        } else if result == 0 {
-            file.end = file.end.min(piece.at);
-        } else if piece.at < piece.end {
-            return false;
-        }
-        file.under_way -= 1;
-        table.drop_piece(index);
-        true
-    }
-
-    /// All that was asked for has come.
-    fn all_read(&mut self, index: u32) {
-        let Some(file) = self.job.memory().get(index) else { return };
-        if let Some(failure) = file.failed {
-            return self.fail(index, failure);
-        }
-        if file.unsized_ && file.end == u64::MAX {
-            return self.go_past(index);
-        }
-        self.succeed(index);
-    }
-
-    /// A file of unknown size has filled the room there is: get more, or find out that it ends here.
-    fn go_past(&mut self, index: u32) {
-        let limit = self.window.limit();
-        let Some(file) = self.job.memory().get(index) else { return };
-        let given = matches!(file.memory, Memory::Given(_));
-        if file.probe.is_some() {
-            return self.fail(index, if given { Failure::NoRoom } else { Failure::TooBig });
-        }
-        if !given && !(limit.hard && file.want >= limit.bytes) {
-            self.growing = true;
-            return self.grow();
-        }
-        file.probe = Some(Box::new(0));
-        file.under_way = 1;
-        let (at, end) = (file.want, file.want + 1);
-        let piece = self.job.memory().cut(Piece { file: index, at, end, tries: 0, probe: true });
-        if self.read_piece(piece) {
-            self.all_read(index);
-        }
-    }
-
-    /// Twice the memory for the file of unknown size, if it can be had now.
-    fn grow(&mut self) {
-        let limit = self.window.limit();
-        let Some(index) = self.barrier else { return };
-        let Some(file) = self.job.memory().get(index) else { return };
-        let most = if limit.hard { limit.bytes } else { u64::MAX };
-        let want = file.want.saturating_mul(2).min(most);
-        if !self.window.reserve(want - file.want, file.reserved) {
-            return;
-        }
-        self.growing = false;
-        let had = file.want;
-        file.reserved = want;
-        if let Memory::Own(own) = &mut file.memory {
-            // SAFETY: so much was read into it, and nothing is under way (I2).
-            unsafe { own.set_len(had as usize) };
-            if own.try_reserve_exact((want - had) as usize).is_err() {
-                file.failed = Some(Failure::Sys(Errno::ENOMEM));
-            }
-        }
-        file.want = want;
-        self.hungry.push_back(index);
     }
 
     fn succeed(&mut self, index: u32) {

@@ -1,6 +1,7 @@
 //! From what is to be looked at to requests in flight, and to what is ready at once.
 
 use crate::ops::poll;
+use crate::poll::ring::PollRing;
 use crate::poll::table::{GONE, HOT, MULTI, QUEUED, TRIED, WOKEN};
 use crate::poll::{asked, meaning, ring_of, thread, PollSet};
 use crate::ring::error::RingError;
@@ -13,6 +14,8 @@ use crate::sys::os::{pollfd, POLLNVAL};
 
 /// What a try to do without arming that failed costs in tries not made.
 const FAILED_TRY: i32 = 16;
+/// So often closing tries to end what does not end, before it has to do without.
+const TRIES: u32 = 20;
 
 impl<K: Readiness> PollSet<K> {
     /// Look at all that is to be looked at: arm it, or ask poll(2) first.
@@ -196,6 +199,31 @@ impl<K: Readiness> PollSet<K> {
         self.short = false;
         self.stage_cancels()?;
         self.enter()
+    }
+
+    /// End all requests, and see the end of each. Not by one cancellation of everything, whose time
+    /// goes up with the square of their number.
+    pub(super) fn end_all(&mut self) {
+        for (fd, entry) in self.table.registered() {
+            if entry.armed != 0 {
+                entry.armed = 0;
+                self.cancels.push(entry.key(fd));
+            }
+        }
+        let mut tries = TRIES;
+        loop {
+            let before = self.ring.as_ref().map_or(0, PollRing::in_flight);
+            if before == 0 || tries == 0 {
+                return;
+            }
+            self.short = false;
+            if self.stage_cancels().and_then(|()| self.enter()).is_err() {
+                return;
+            }
+            if self.ring.as_ref().map_or(0, PollRing::in_flight) == before {
+                tries -= 1;
+            }
+        }
     }
 
     /// Stage an entry, entering the kernel if there is no room. False if there still is none.

@@ -58,8 +58,8 @@ fn meaning(mask: u32, want: u8) -> u8 {
 /// Who is to do the work of a call of `select`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// The caller, with the ring.
-    Ours,
+    /// The caller, with the ring, while [`PollSet::is_turn`].
+    Ours(u32),
     /// Another thread is in the kernel with the ring: only [`PollSet::everything`] is left.
     Beside,
 }
@@ -229,7 +229,16 @@ impl<K: Readiness> PollSet<K> {
         } else {
             self.todo.append(&mut self.reported);
         }
-        Ok(Begin::Ours)
+        Ok(Begin::Ours(self.round))
+    }
+
+    /// Is it still the turn of the call that began with this number?
+    pub fn is_turn(&self, turn: u32) -> bool {
+        turn == self.round
+            && !self.waiting
+            && !self.closed
+            && self.owner == thread::me()
+            && self.process == fork::generation()
     }
 
     /// Look at what there is to look at, and find out what is ready, as far as that is possible
@@ -270,7 +279,7 @@ impl<K: Readiness> PollSet<K> {
         self.waiting = false;
         self.wake_sent = false;
         if self.closed {
-            self.retire_ring();
+            self.close();
             return Err(RingError::Closed);
         }
         let nothing = !self.reap(false);
@@ -290,7 +299,9 @@ impl<K: Readiness> PollSet<K> {
     }
 
     /// Spare the next call an allocation.
-    pub fn give_back(&mut self, ready: Vec<(i32, u8)>) {
+    pub fn give_back(&mut self, mut ready: Vec<(i32, u8)>) {
+        // Another thread's call may be under way by now.
+        ready.clear();
         if self.ready.is_empty() && self.ready.capacity() < ready.capacity() {
             self.ready = ready;
         }

@@ -8,17 +8,14 @@ use crate::ring::params::Config;
 use crate::ring::slots::{internal_key, Kind, Zeroed};
 use crate::ring::wait::EnterPlan;
 use crate::ring::Ring;
-use crate::sys::abi::{__kernel_timespec, io_uring_cqe, io_uring_sqe, io_uring_sync_cancel_reg};
+use crate::sys::abi::{io_uring_cqe, io_uring_sqe};
 use crate::sys::consts::*;
-use crate::sys::Errno;
 
 /// A completion queue of more places is of no use: the kernel's table of polls, whose size follows
 /// from it, grows no further than with 8192.
 const CQ_ENTRIES_MOST: u32 = 16_384;
 /// So many descriptors for each place of the completion queue before it grows.
 const CROWD: u32 = 2;
-/// So often closing tries to cancel what does not end.
-const TRIES: u32 = 20;
 
 /// What a poll request keeps alive.
 pub(super) struct Nothing;
@@ -91,13 +88,9 @@ impl<K: Readiness> PollRing<K> {
         Some(cqe)
     }
 
-    /// Take back what the kernel has not taken. By the ring's owner.
-    fn take_back(&mut self) {
-        let in_flight = &mut self.in_flight;
-        let sq = self.ring.sq();
-        sq.unpublish();
-        let mark = sq.mark().wrapping_sub(sq.staged());
-        sq.rollback(mark, |key| *in_flight -= u32::from(of_key(key).is_some()));
+    /// Poll requests that have not ended.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
     pub(super) fn reaped(&mut self) {
@@ -131,41 +124,6 @@ impl<K: Readiness> PollRing<K> {
     /// The ring is the parent process's.
     pub(super) fn abandon(mut self) {
         self.ring.abandon();
-    }
-
-    /// Cancel all requests and see the end of each, so that their files are let go of when this
-    /// returns. By the ring's owner. Where the kernel keeps failing, closing has to do.
-    fn empty(&mut self, kernel: &K) {
-        self.take_back();
-        let mut tries = TRIES;
-        while self.in_flight > 0 && tries > 0 {
-            let before = self.in_flight;
-            let done = self.cancel_all().and_then(|()| self.plan_now()?.run(kernel, None, 0));
-            while self.pop().is_some() {}
-            self.reaped();
-            match done {
-                Ok(_) if self.in_flight < before => continue,
-                Err(error) if !error.passes() => return,
-                _ => tries -= 1,
-            }
-        }
-    }
-
-    fn cancel_all(&mut self) -> Result<(), RingError> {
-        let mut cancel = io_uring_sync_cancel_reg {
-            fd: -1,
-            flags: IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
-            timeout: __kernel_timespec { tv_sec: 0, tv_nsec: 0 },
-            ..Default::default()
-        };
-        let arg = core::ptr::from_mut(&mut cancel).cast();
-        // SAFETY: what SYNC_CANCEL takes, read during the call only (I12).
-        match unsafe { self.ring.register(IORING_REGISTER_SYNC_CANCEL, arg, 1) } {
-            // Linux before 6.0 knows no synchronous cancellation, and ends polls with the ring.
-            Err(error @ RingError::Sys(_, Errno::EINVAL)) => Err(error),
-            // Nothing was found, or not everything has ended yet.
-            _ => Ok(()),
-        }
     }
 }
 
@@ -237,15 +195,14 @@ impl<K: Readiness> PollSet<K> {
         }
     }
 
-    /// Close the ring.
+    /// Close the ring. Its owner sees the end of each request first, so that their files are let go
+    /// of when this returns; in another thread the kernel does that soon.
     pub(super) fn retire_ring(&mut self) {
-        let mine = self.owner == thread::me();
-        self.owner = thread::NOBODY;
-        if let Some(mut ring) = self.ring.take() {
-            if mine {
-                ring.empty(&self.kernel);
-            }
+        if self.owner == thread::me() {
+            self.end_all();
         }
+        self.owner = thread::NOBODY;
+        self.ring = None;
     }
 
     /// Have the thread that waits look at what has changed.

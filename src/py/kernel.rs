@@ -1,17 +1,18 @@
 //! Which kernel a Python ring talks to: the running one, or a simulated one.
 
-use core::ffi::c_void;
+use core::ffi::{c_void, CStr};
 use core::ptr::NonNull;
 
 use crate::bulk::host::Host;
 use crate::bulk::queue::host::QueueHost;
 use crate::bulk::queue::op::Op;
+use crate::bulk::store::Store;
 use crate::bulk::work::Work;
 use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::sim::SimKernel;
 use crate::sys::abi::io_uring_params;
 use crate::sys::direct::Alignment;
-use crate::sys::file::Status;
+use crate::sys::file::{Entry, Status};
 use crate::sys::os::pollfd;
 use crate::sys::readiness::FileIdentity;
 use crate::sys::Errno;
@@ -119,6 +120,10 @@ impl Host for AnyKernel {
         ask!(self, k => k.status(fd))
     }
 
+    fn end_of(&self, fd: i32) -> Result<u64, Errno> {
+        ask!(self, k => k.end_of(fd))
+    }
+
     fn cached_pages(&self, fd: i32, offset: u64, len: u64) -> Result<u64, Errno> {
         ask!(self, k => k.cached_pages(fd, offset, len))
     }
@@ -183,5 +188,47 @@ impl Readiness for AnyKernel {
     #[inline]
     fn poll(&self, fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
         ask!(self, k => k.poll(fds, timeout_ns))
+    }
+}
+
+impl Store for AnyKernel {
+    fn open_directory(&self, dir: i32, path: &CStr, to_sync: bool) -> Result<i32, Errno> {
+        ask!(self, k => k.open_directory(dir, path, to_sync))
+    }
+
+    fn entry(&self, dir: i32, name: &CStr) -> Result<Entry, Errno> {
+        ask!(self, k => k.entry(dir, name))
+    }
+
+    fn rename(&self, dir: i32, from: &CStr, to: &CStr, over: bool) -> Result<(), Errno> {
+        ask!(self, k => k.rename(dir, from, to, over))
+    }
+
+    fn unlink(&self, dir: i32, name: &CStr) -> Result<(), Errno> {
+        ask!(self, k => k.unlink(dir, name))
+    }
+
+    fn dress(&self, fd: i32, like: &Entry) -> Result<(), Errno> {
+        ask!(self, k => k.dress(fd, like))
+    }
+
+    fn set_aside(&self, fd: i32, offset: u64, len: u64) -> Result<(), Errno> {
+        ask!(self, k => k.set_aside(fd, offset, len))
+    }
+
+    fn truncate(&self, fd: i32, len: u64) -> Result<(), Errno> {
+        ask!(self, k => k.truncate(fd, len))
+    }
+
+    fn start_writeback(&self, fd: i32, offset: u64, len: u64) {
+        ask!(self, k => k.start_writeback(fd, offset, len))
+    }
+
+    fn direct_needs(&self, fd: i32) -> Option<Alignment> {
+        ask!(self, k => k.direct_needs(fd))
+    }
+
+    fn leave_direct(&self, fd: i32) -> Result<(), Errno> {
+        ask!(self, k => k.leave_direct(fd))
     }
 }

@@ -91,7 +91,15 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(register::message::send_msg, m)?)?;
     tree::install(m)?;
     m.add_class::<jobs::pages::PyPages>()?;
+    m.add_class::<jobs::aligned::PyAlignedPool>()?;
+    m.add_class::<jobs::aligned::PyAlignedPool>()?;
+    tree::install(m)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::ranges::_write_ranges, m)?)?;
+    m.add_class::<jobs::stream::PyStream>()?;
+    m.add_function(wrap_pyfunction!(jobs::stream::_stream, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::write_many::_write_many, m)?)?;
+    m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.

@@ -8,7 +8,7 @@
 use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
@@ -21,14 +21,17 @@ use crate::py::keep::{Keep, Memory};
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::sys::consts::*;
+use crate::sys::direct::advise_huge;
 use crate::sys::os::iovec;
-use crate::sys::{syscall, Errno};
+use crate::sys::syscall;
 
 /// The kernel's own bounds (io_uring_register_buffers(3)).
 const BUFFERS_MAX: u32 = 16_384;
 const BUFFER_SIZE_MAX: usize = 1 << 30;
+/// From so many bytes on, huge pages save more time than they cost.
+const HUGE: usize = 2 << 20;
 
-struct PoolMemory {
+pub(crate) struct PoolMemory {
     base: NonNull<u8>,
     len: usize,
     /// Bytes of each buffer, and from one to the next.
@@ -45,6 +48,79 @@ unsafe impl Send for PoolMemory {}
 // SAFETY: as above.
 unsafe impl Sync for PoolMemory {}
 
+impl PoolMemory {
+    /// `count` buffers of `size` bytes, zeroed, for ring `ring_id` (0: for none).
+    pub(crate) fn new(py: Python<'_>, count: i64, size: i64, ring_id: u32) -> PyResult<Arc<Self>> {
+        if !(1..=i64::from(BUFFERS_MAX)).contains(&count) {
+            return Err(PyValueError::new_err(format!(
+                "count must be 1 to {BUFFERS_MAX}, not {count}"
+            )));
+        }
+        if !(1..=BUFFER_SIZE_MAX as i64).contains(&size) {
+            return Err(PyValueError::new_err(format!(
+                "size must be 1 to 2**30 bytes, not {size}"
+            )));
+        }
+        let (count, size) = (count as usize, size as usize);
+        // Each buffer begins on a page, as O_DIRECT wants it.
+        let stride = size.next_multiple_of(syscall::page_size());
+        let len = stride
+            .checked_mul(count)
+            .ok_or_else(|| PyValueError::new_err("the pool would not fit into memory"))?;
+        let base = syscall::map_anonymous(len).map_err(|errno| {
+            errors::ring_error(py, &RingError::Sys(crate::ring::error::Call::Map, errno))
+        })?;
+        if len >= HUGE {
+            // SAFETY: a private mapping of ours (I1).
+            unsafe { advise_huge(base, len) };
+        }
+        Ok(Arc::new(PoolMemory {
+            base,
+            len,
+            size,
+            stride,
+            ring_id,
+            registered: AtomicBool::new(false),
+            free: Mutex::new((0..count as u16).rev().collect()),
+        }))
+    }
+
+    fn lent(&self) -> MutexGuard<'_, Vec<u16>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of each buffer.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Buffers that can be taken now.
+    pub(crate) fn available(&self) -> usize {
+        self.lent().len()
+    }
+
+    /// Fixed operations may use it.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Acquire)
+    }
+
+    /// Hand a buffer out; it is nobody else's until it comes back.
+    pub(crate) fn take(self: &Arc<Self>) -> PyResult<PyFixedBuffer> {
+        let index = self.lent().pop();
+        let index = index.ok_or_else(|| {
+            let count = self.len / self.stride;
+            PyBufferError::new_err(format!("all {count} buffers of the pool are taken"))
+        })?;
+        Ok(PyFixedBuffer {
+            memory: Arc::clone(self),
+            index,
+            released: AtomicBool::new(false),
+            exports: AtomicU32::new(0),
+            users: AtomicU32::new(0),
+        })
+    }
+}
+
 impl Drop for PoolMemory {
     fn drop(&mut self) {
         // SAFETY: mapped in `new`; no buffer, export or request refers to it any more (I2).
@@ -58,12 +134,12 @@ impl Drop for PoolMemory {
 /// `release()` or by leaving its `with`. Made by `Ring.buffer_pool(count, size)`.
 #[pyclass(name = "BufferPool", module = "uring_rs", frozen)]
 pub(crate) struct PyBufferPool {
-    memory: Arc<PoolMemory>,
+    pub(crate) memory: Arc<PoolMemory>,
     ring: Py<PyRing>,
     count: u32,
 }
 
-/// One buffer of a `BufferPool`: writable memory through the buffer protocol.
+/// One buffer of a `BufferPool` or an `AlignedPool`: writable memory through the buffer protocol.
 ///
 /// Given back by `release()`, at the end of its `with`, or when it is collected.
 #[pyclass(name = "FixedBuffer", module = "uring_rs", frozen)]
@@ -89,10 +165,14 @@ impl PyFixedBuffer {
         Ok(())
     }
 
+    /// Is it a buffer of that pool?
+    pub(crate) fn is_of(&self, memory: &Arc<PoolMemory>) -> bool {
+        Arc::ptr_eq(&self.memory, memory)
+    }
+
     fn give_back(&self) {
         if !self.released.swap(true, Ordering::AcqRel) {
-            let mut free = self.memory.free.lock().unwrap_or_else(PoisonError::into_inner);
-            free.push(self.index);
+            self.memory.lent().push(self.index);
         }
     }
 }
@@ -137,7 +217,7 @@ impl PyFixedBuffer {
     ///
     /// Raises:
     ///     BufferError: a request or a memoryview still uses it.
-    fn release(&self) -> PyResult<()> {
+    pub(crate) fn release(&self) -> PyResult<()> {
         if self.released.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -215,7 +295,7 @@ impl PyBufferPool {
     /// Buffers that can be taken now.
     #[getter]
     fn available(&self) -> usize {
-        self.memory.free.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.memory.available()
     }
 
     /// Take a buffer.
@@ -224,20 +304,10 @@ impl PyBufferPool {
     ///     BufferError: all are taken.
     ///     ValueError: the pool was closed.
     fn take(&self) -> PyResult<PyFixedBuffer> {
-        if !self.memory.registered.load(Ordering::Acquire) {
+        if !self.memory.is_registered() {
             return Err(PyValueError::new_err("the pool is closed"));
         }
-        let index = self.memory.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let index = index.ok_or_else(|| {
-            PyBufferError::new_err(format!("all {} buffers of the pool are taken", self.count))
-        })?;
-        Ok(PyFixedBuffer {
-            memory: Arc::clone(&self.memory),
-            index,
-            released: AtomicBool::new(false),
-            exports: AtomicU32::new(0),
-            users: AtomicU32::new(0),
-        })
+        self.memory.take()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -245,7 +315,7 @@ impl PyBufferPool {
     }
 
     /// Unregister the buffers. Those still taken remain ordinary memory.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let ring = self.ring.get();
         let closed = ring.hold(py)?.core.is_closed();
         // Nothing new on it from here on; and one thread only goes on.
@@ -289,33 +359,9 @@ impl PyBufferPool {
 /// Map, register and wrap `count` buffers of `size` bytes.
 pub(crate) fn make(ring: &Bound<'_, PyRing>, count: i64, size: i64) -> PyResult<PyBufferPool> {
     let py = ring.py();
-    if !(1..=i64::from(BUFFERS_MAX)).contains(&count) {
-        return Err(PyValueError::new_err(format!(
-            "count must be 1 to {BUFFERS_MAX}, not {count}"
-        )));
-    }
-    if !(1..=BUFFER_SIZE_MAX as i64).contains(&size) {
-        return Err(PyValueError::new_err(format!("size must be 1 to 2**30 bytes, not {size}")));
-    }
-    let (count, size) = (count as u32, size as usize);
-    // Each buffer begins on a page, as O_DIRECT wants it.
-    let stride = size.next_multiple_of(syscall::page_size());
-    let len = stride
-        .checked_mul(count as usize)
-        .ok_or_else(|| PyValueError::new_err("the pool would not fit into memory"))?;
     let this = ring.get();
-    let failed =
-        |errno: Errno| this.error(py, &RingError::Sys(crate::ring::error::Call::Map, errno));
-    let base = syscall::map_anonymous(len).map_err(failed)?;
-    let memory = Arc::new(PoolMemory {
-        base,
-        len,
-        size,
-        stride,
-        ring_id: this.id,
-        registered: AtomicBool::new(false),
-        free: Mutex::new((0..count as u16).rev().collect()),
-    });
+    let memory = PoolMemory::new(py, count, size, this.id)?;
+    let count = count as u32;
     register(py, this, &memory, count)?;
     Ok(PyBufferPool { memory, ring: ring.clone().unbind(), count })
 }
@@ -358,8 +404,8 @@ unsafe impl Sync for Vectors {}
 pub(crate) fn whole(keep: &mut Keep, object: &Bound<'_, PyFixedBuffer>) -> PyResult<(Memory, u16)> {
     let buffer = object.get();
     buffer.check()?;
-    if !buffer.memory.registered.load(Ordering::Acquire) {
-        return Err(PyValueError::new_err("the pool of this buffer is closed"));
+    if !buffer.memory.is_registered() {
+        return Err(PyValueError::new_err("the pool of this buffer is closed, or not registered"));
     }
     keep.bind(buffer.memory.ring_id)?;
     buffer.users.fetch_add(1, Ordering::AcqRel);

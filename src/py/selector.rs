@@ -80,16 +80,22 @@ impl PyPollSet {
     /// Find out what is ready; wait for it, if need be, for so long.
     fn find(&self, py: Python<'_>, timeout_ns: Option<u64>) -> Result<Vec<(i32, u8)>, Failure> {
         let mut set = self.hold();
-        match set.begin()? {
-            Begin::Ours => {}
-            Begin::Beside => {
-                drop(set);
-                return self.find_beside(py, timeout_ns);
-            }
-        }
         let mut deadline = None;
         let mut may_wait = timeout_ns != Some(0);
+        let mut turn = None;
         loop {
+            // While the set was not held another thread may have begun to select, or a signal's
+            // handler have done so: then this call begins anew.
+            if !turn.is_some_and(|turn| set.is_turn(turn)) {
+                match set.begin()? {
+                    Begin::Ours(new) => turn = Some(new),
+                    Begin::Beside => {
+                        drop(set);
+                        let left = self.left(deadline.unwrap_or(timeout_ns), deadline.is_some());
+                        return self.find_beside(py, left);
+                    }
+                }
+            }
             let next = set.prepare(may_wait)?;
             if matches!(next, Next::Done) {
                 return Ok(set.take_ready());
@@ -97,9 +103,9 @@ impl PyPollSet {
             let longest = set.longest_wait_ns();
             drop(set);
             let now = self.kernel.now_ns();
-            let deadline =
+            let until =
                 *deadline.get_or_insert_with(|| timeout_ns.map(|ns| now.saturating_add(ns)));
-            let left = deadline.map(|at| at.saturating_sub(now));
+            let left = until.map(|at| at.saturating_sub(now));
             match next {
                 Next::Wait(plan) => self.wait(py, &plan, left, longest)?,
                 _ => {
@@ -108,9 +114,15 @@ impl PyPollSet {
                 }
             }
             py.check_signals().map_err(Failure::Python)?;
-            may_wait = deadline.is_none_or(|at| self.kernel.now_ns() < at);
+            may_wait = until.is_none_or(|at| self.kernel.now_ns() < at);
             set = self.hold();
         }
+    }
+
+    /// What is left of a time that may be a deadline already.
+    fn left(&self, time: Option<u64>, deadline: bool) -> Option<u64> {
+        let passed = if deadline { self.kernel.now_ns() } else { 0 };
+        time.map(|ns| ns.saturating_sub(passed))
     }
 
     /// Sleep in the kernel.

@@ -80,6 +80,13 @@ impl PySimKernel {
         self.sim.contents(name).map(|bytes| PyBytes::new(py, &bytes))
     }
 
+    /// The names of all files.
+    #[getter]
+    fn names(&self) -> Vec<String> {
+        let names = self.sim.names();
+        names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
     /// A pipe: (read end, write end).
     fn pipe(&self) -> PyResult<(i32, i32)> {
         self.sim.pipe().map_err(os_error)

@@ -1,9 +1,9 @@
 //! Asking whether descriptors are ready, and whether they can be asked at all.
 
-use core::ffi::c_long;
 use core::mem::MaybeUninit;
 
 use super::os::{epoll_event, pollfd};
+use super::syscall::check;
 use super::Errno;
 
 /// What tells one open file from another behind the same number: device and inode. Sockets and
@@ -18,14 +18,6 @@ impl FileIdentity {
     /// The identity of a file of device `device`.
     pub const fn new(device: u64, inode: u64) -> Self {
         FileIdentity { device, inode }
-    }
-}
-
-fn check(result: c_long) -> Result<c_long, Errno> {
-    if result == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(result)
     }
 }
 

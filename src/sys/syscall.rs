@@ -11,7 +11,7 @@ use super::Errno;
 
 /// What libc's wrappers return, as a result.
 #[inline]
-fn check(result: c_long) -> Result<c_long, Errno> {
+pub(super) fn check(result: c_long) -> Result<c_long, Errno> {
     if result == -1 {
         Err(Errno::last())
     } else {

@@ -1,4 +1,4 @@
-"""`read_many` on real files: the bytes that the standard library reads, errors that name the file."""
+"""`read_many` on real files: the bytes that pathlib reads, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def drop_cache(paths: list[Path]) -> None:
-    """Have the next read of these files come from the disk, as far as the file system goes along."""
+    """Have the next read of these files come from the disk, where the file system goes along."""
     for path in paths:
         fd = os.open(path, os.O_RDONLY)
         os.fsync(fd)
@@ -374,7 +374,7 @@ def test_what_does_not_fit_is_an_error(tmp_path: Path) -> None:
     found = [data for _, data in read_many(paths, out=array, errors="yield", order="input")]
     assert isinstance(found[1], OSError)
     assert (found[1].errno, found[1].filename) == (errno.ENOBUFS, paths[1])
-    assert found[0] == paths[0].read_bytes() and found[2] == paths[2].read_bytes()
+    assert [found[0], found[2]] == [paths[0].read_bytes(), paths[2].read_bytes()]
     # Without a size beforehand it is found out by reading.
     with pytest.raises(OSError, match="buffer in out"):
         list(read_many(["/proc/version"], out=[bytearray(5)]))

@@ -21,7 +21,9 @@ def test_for_people(uring: Any) -> None:
         assert "unavailable" in text
         assert "disabled by URING_RS_DISABLE" in text
         assert "unset URING_RS_DISABLE" in text
+        assert "backend      threads" in text
         return
+    assert "backend      io_uring" in text
     found = uring_rs.probe()
     words = text.split()
     assert "unavailable" not in words
@@ -39,6 +41,7 @@ def test_for_programs(uring: Any) -> None:
     assert told["version"] == uring_rs.__version__
     assert told["ok"] is not uring.plain
     assert told["kernel"] == os.uname().release
+    assert told["backend"] == ("threads" if uring.plain else "io_uring")
     if uring.plain:
         assert told["cause"] == "disabled"
         assert told["operations"] == []

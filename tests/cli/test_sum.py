@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -152,6 +153,17 @@ def test_failures_do_not_stop_the_rest(uring: Any, tmp_path: Path) -> None:
         f"uring-rs sum: {tmp_path}/none: {os.strerror(errno.ENOENT)}",
         f"uring-rs sum: /proc/self/mem: {os.strerror(errno.EIO)}",
     ]
+
+
+def test_for_programs(uring: Any, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    out, said = uring("sum", "--json", tmp_path / "a", tmp_path / "none", expect=1)
+    assert len(said) == 1
+    good, bad = map(json.loads, out.splitlines())
+    digest = hashlib.sha256(b"a").hexdigest()
+    assert good == {"path": f"{tmp_path}/a", "algorithm": "sha256", "digest": digest}
+    assert bad["path"] == f"{tmp_path}/none"
+    assert os.strerror(errno.ENOENT) in bad["error"]
 
 
 def test_unreadable_files(uring: Any, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ fn select(
     kernel: &SimKernel,
     timeout_ns: Option<u64>,
 ) -> Result<Vec<(i32, u8)>, RingError> {
-    assert_eq!(set.begin()?, Begin::Ours);
+    let Begin::Ours(turn) = set.begin()? else { panic!("there is one thread") };
     let deadline = timeout_ns.map(|ns| kernel.now_ns() + ns);
     let mut may_wait = timeout_ns != Some(0);
     for _ in 0..1000 {
+        assert!(set.is_turn(turn));
         match set.prepare(may_wait)? {
             Next::Done => {
                 let mut ready = set.take_ready();

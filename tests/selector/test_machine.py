@@ -152,6 +152,6 @@ class Fallback(Machine):
 
 
 TestMachine = pytest.mark.timeout(120)(Machine.TestCase)
-TestMachine.settings = settings(max_examples=80, stateful_step_count=40)
+TestMachine.settings = settings(max_examples=60, stateful_step_count=30)
 TestFallback = Fallback.TestCase
-TestFallback.settings = settings(max_examples=15, stateful_step_count=30)
+TestFallback.settings = settings(max_examples=12, stateful_step_count=25)

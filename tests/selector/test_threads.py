@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 
@@ -95,6 +96,51 @@ def test_two_threads_select_at_once() -> None:
         other.send(b"x")
         assert ready(selector, None) == {one.fileno(): READ}
         assert waiting.result() == {one.fileno(): READ}
+
+
+def test_two_threads_select_in_turn_and_at_once() -> None:
+    """Each takes over from the other, in the middle of its wait or not; both find what is there."""
+    with on_ring() as selector, pairs(8) as made:
+        for one, _ in made:
+            selector.register(one, READ)
+        one, other = made[0]
+        failures: list[BaseException] = []
+
+        def loop() -> None:
+            try:
+                for _ in range(300):
+                    assert ready(selector, 0.0001) in ({}, {one.fileno(): READ})
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=loop) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        other.send(b"x")
+        for thread in threads:
+            thread.join()
+        assert not failures, failures
+        assert selector.backend == "io_uring", selector.reason
+        assert ready(selector, None) == {one.fileno(): READ}
+
+
+def test_a_handler_that_selects() -> None:
+    """What it was told is told to the interrupted call as well: it is still so."""
+    with on_ring() as selector, pairs(1) as [(one, other)]:
+        selector.register(one, READ)
+        inner: list[object] = []
+
+        def handler(number: int, frame: object) -> None:
+            other.send(b"x")
+            inner.append(ready(selector))
+
+        old = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            assert ready(selector, None) == {one.fileno(): READ}
+        finally:
+            signal.signal(signal.SIGALRM, old)
+        assert inner == [{one.fileno(): READ}]
 
 
 def in_thread(work: Callable[[], object]) -> object:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import errno
 import mmap
 import os
+import selectors
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, BinaryIO, assert_type
 
 import uring_rs
 from uring_rs import Completion, Request, Ring, Sqe, SqeFlags
+from uring_rs.selectors import UringSelector
 
 
 def life(file: BinaryIO) -> None:
@@ -136,6 +139,18 @@ def pools(ring: Ring, sock: socket.socket) -> None:
     ring.prep_read_multishot(sock, older)
 
 
+def selecting(sock: socket.socket) -> None:
+    loop = asyncio.SelectorEventLoop(UringSelector(64))
+    with UringSelector() as selector:
+        assert_type(selector, UringSelector)
+        assert_type(selector.register(sock, selectors.EVENT_READ), selectors.SelectorKey)
+        assert_type(selector.select(0.1), list[tuple[selectors.SelectorKey, int]])
+        assert_type(selector.backend, str)
+        selector.select("soon")  # type: ignore[arg-type]
+        selector.register(sock, "read")  # type: ignore[arg-type]
+    loop.close()
+
+
 def mistakes(ring: Ring) -> None:
     """Each line is wrong; mypy reports an ignore that nothing needs."""
     ring.prep_read("path", bytearray(8))  # type: ignore[arg-type]
@@ -162,6 +177,72 @@ def waiting(ring: Ring, other: Ring) -> None:
     assert_type(Sqe.timeout(0.1, multishot=True, count=3), Sqe)
     ring.prep_nop("x", result=-errno.EIO, file=0)
     ring.prep_cancel_op("READ", all=True)
+
+
+def trees(path: Path) -> None:
+    done = uring_rs.copy("src", path, recursive=True, errors="collect", progress=print)
+    assert_type(done, uring_rs.CopyResult)
+    assert_type(done.bytes, int)
+    assert_type(done.errors, tuple[OSError, ...])
+    assert_type(uring_rs.stat_many(["a", b"b", path]), list[os.stat_result])
+    assert_type(uring_rs.stat_many([path], errors="yield"), list[os.stat_result | OSError])
+    for name, status in uring_rs.walk(path):
+        assert_type(name, str)
+        assert_type(status, os.stat_result)
+    for encoded, kind in uring_rs.walk(b"top", stat=False):
+        assert_type(encoded, bytes)
+        assert_type(kind, int)
+    for _, value in uring_rs.walk("top", errors="yield"):
+        assert_type(value, os.stat_result | OSError)
+
+
+def many_files(paths: list[Path], names: Iterator[str], kernel: uring_rs.SimKernel) -> None:
+    with uring_rs.read_many(paths, in_flight=8, order="input", max_bytes=1 << 20) as results:
+        for path, data in results:
+            assert_type(path, Path)
+            assert_type(data, bytes)
+        assert_type(results.stats["peak_bytes"], int)
+    for name, found in uring_rs.read_many(names, errors="yield", kernel=kernel):
+        assert_type(name, str)
+        assert_type(found, bytes | OSError | ValueError)
+    for _, view in uring_rs.read_many(paths, out=[bytearray(8)], dir_fd=3):
+        assert_type(view, memoryview)
+    for path, digest in uring_rs.checksum_many(paths, "blake2b", require_uring=True):
+        assert_type(path, Path)
+        assert_type(digest, str)
+    for _, checked in uring_rs.checksum_many(paths, errors="yield"):
+        assert_type(checked, str | OSError | ValueError)
+
+
+def ranges(path: Path, file: BinaryIO, ring: Ring) -> None:
+    found = uring_rs.read_ranges(path, [0, 4096], 4096, direct=False, depth=8)
+    assert_type(found, uring_rs.Ranges)
+    assert_type(found[0], memoryview)
+    assert_type(found[1:], list[memoryview])
+    assert_type(found.sizes, "array.array[int]")
+    assert_type(found.complete, bool)
+    for view in found:
+        assert_type(view, memoryview)
+    uring_rs.read_ranges([path, file, 3], range(3), array.array("q", [1, 2, 3]), bytearray(6))
+    uring_rs.read_ranges([path], [0], 1, [bytearray(1)], index=[0], errors="yield")
+    assert_type(uring_rs.write_ranges(path, 0, b"data", fsync=True), dict[str, int])
+    uring_rs.write_ranges(file, [0, 9], [b"a", bytearray(2)], direct="auto")
+    with uring_rs.stream(file, chunk=1 << 16, depth=4) as chunks:
+        for view in chunks:
+            assert_type(view, memoryview)
+    with uring_rs.AlignedPool(2, 4096, register=ring) as pool, pool.acquire() as buffer:
+        assert_type(buffer, uring_rs.FixedBuffer)
+
+
+def writing(path: Path) -> None:
+    result = uring_rs.write_many([(path, b"x"), ("name", bytearray(3))], fsync=True)
+    assert_type(result, uring_rs.WriteResult)
+    assert_type(result.stats, dict[str, int])
+    for _, error in result.errors:
+        assert_type(error, OSError)
+    saved = uring_rs.save(path, [memoryview(b"x"), array.array("d")], progress=print)
+    assert_type(saved, uring_rs.SaveResult)
+    assert_type(saved.direct, bool)
 
 
 def queues(file: BinaryIO) -> None:

@@ -35,15 +35,19 @@ def test_nothing_where_there_is_no_terminal(
     assert sys.stderr.getvalue() == ""
 
 
-@pytest.mark.parametrize("rich", [True, False])
-def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float], rich: bool) -> None:
+@pytest.mark.parametrize("by", ["rich", "tqdm", "plain"])
+def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float], by: str) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    if rich:
+    if by == "rich":
         pytest.importorskip("rich", reason="rich is not installed: no bar to test")
     else:
         monkeypatch.setitem(sys.modules, "rich.progress", None)
+    if by == "tqdm":
+        pytest.importorskip("tqdm", reason="tqdm is not installed: no bar to test")
+    elif by == "plain":
+        monkeypatch.setitem(sys.modules, "tqdm", None)
     report = Reporter("cp")
     display = progress.make_progress(report, 2 << 20)
     display.add(1, 1 << 20)

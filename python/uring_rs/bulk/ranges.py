@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, overload
 
 from .. import _native
 from ..backend import way
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .._native import SimKernel
 
-__all__ = ["Ranges", "read_ranges"]
+__all__ = ["Ranges", "read_ranges", "write_ranges"]
 
 
 class _HasFileno(Protocol):
@@ -59,10 +59,10 @@ class Ranges(Sequence[memoryview]):
 
     stats: dict[str, int]
     """How it was done. Requests by carrier: `at_once` (cached), `plain` (a plain system call),
-    `ring`, `threads`; `enters`, calls of io_uring_enter(2). Requests by way: `buffered` (through the
-    page cache), `direct` (past it), `bounced` (those of them that went through memory of the
-    engine's, for want of alignment). `merged`: ranges that were read together with the one before;
-    `bytes`: all that was read."""
+    `ring`, `threads`; `enters`, calls of io_uring_enter(2). Requests by way: `buffered` (through
+    the page cache), `direct` (past it), `bounced` (those of them that went through memory of the
+    engine's, for want of alignment). `merged`: ranges that were read together with the one
+    before; `bytes`: all that was read."""
 
     def __init__(
         self,
@@ -81,8 +81,6 @@ class Ranges(Sequence[memoryview]):
             self._parts: list[memoryview] | memoryview = [_flat(buffer) for buffer in out]
         else:
             self._parts = _flat(out)
-            if not isinstance(out, memoryview) and type(out).__name__ == "Pages":
-                self.out = self._parts
 
     @property
     def sizes(self) -> array[int]:
@@ -161,9 +159,9 @@ def read_ranges(
     `eof` lists. The interpreter is free for other threads meanwhile, and Ctrl-C ends it.
 
     Args:
-        files: a path, descriptor or open file for all ranges; or a sequence with one for each range;
-            or, with `index`, a sequence of files. A path is opened when its first range comes up,
-            and closed after its last.
+        files: a path, descriptor or open file for all ranges; or a sequence with one for each
+            range; or, with `index`, a sequence of files. A path is opened when its first range
+            comes up, and closed after its last.
         offsets: where each range begins in its file, in bytes: an int, or an integer array (array,
             NumPy, memoryview), a range or list. At most 2**24 ranges.
         sizes: how many bytes each range has: an int, or as many as there are offsets.
@@ -206,4 +204,55 @@ def read_ranges(
         way(require_uring),
         kernel,
     )
-    return Ranges(memory, cast("array[int] | int | None", starts), done, eof, failed, stats)
+    return Ranges(memory, starts, done, eof, failed, stats)
+
+
+def write_ranges(
+    files: File | Iterable[File],
+    offsets: Numbers,
+    data: Buffer | list[Buffer],
+    sizes: Numbers | None = None,
+    *,
+    index: Numbers | None = None,
+    direct: Direct = "auto",
+    depth: int = 64,
+    fsync: bool = False,
+    require_uring: bool = False,
+    kernel: SimKernel | None = None,
+) -> dict[str, int]:
+    """Write many ranges of one or more files in one call: the mirror image of `read_ranges`.
+
+        uring_rs.write_ranges("features.bin", offsets, ndarray, fsync=True)
+
+    Short writes are completed. The interpreter is free for other threads meanwhile, and Ctrl-C ends
+    it, with some ranges written and others not.
+
+    Args:
+        files, index, depth, require_uring, kernel: as for `read_ranges`. A path that is not there
+            is made; what is there is kept but for the ranges.
+        offsets: where each range begins in its file, in bytes. Ranges of one file must not overlap.
+        data: C-contiguous memory with the ranges one after the other, or a list of buffers, one for
+            each range.
+        sizes: how many bytes each range has. Default: the size of its buffer; or that of the one
+            buffer, divided equally.
+        direct: past the page cache (O_DIRECT)? True: whole pages directly, or an error. "auto": the
+            same with `fsync` for ranges of 64 KiB and more on the average, where the file system
+            can do that. What is not whole pages goes through the page cache, after all direct
+            writes have ended, so neither overwrites the other. False: all through the page cache.
+        fsync: flush each file at the end (fsync(2)): when the call returns, all of it is on the
+            device. The directory of a new file is not flushed.
+
+    Returns: how it was done, as `Ranges.stats`, and `flushes`.
+
+    Raises:
+        OSError: naming file and range. Its attributes: `range`, the number of the range; `written`,
+            the bytes written of it without a gap from its beginning; `stats`, with all `bytes`
+            written. Other ranges may have been written or not.
+        ValueError: what was given does not fit together.
+        UringUnavailable: `require_uring`, and it is.
+
+    Memory: `data` is locked during the call. Changing it meanwhile changes what is written.
+    """
+    return _native.write_ranges(
+        files, index, offsets, sizes, data, direct, depth, fsync, way(require_uring), kernel
+    )

@@ -117,12 +117,12 @@ def read_many(
         kernel: a simulated kernel, for tests.
 
     Raises:
-        OSError: from the iterator: a file cannot be read; `filename` is its path as it was given. The
-            subclass is that of the errno: FileNotFoundError, PermissionError, IsADirectoryError.
+        OSError: from the iterator: a file cannot be read; `filename` is its path as it was given.
+            The subclass is that of the errno: FileNotFoundError, PermissionError and so on.
             EINVAL: it is a FIFO, a socket or a device. EFBIG: larger than `max_bytes`. ENOBUFS:
             larger than its buffer in `out`.
-        ValueError: from the iterator: a path with a null byte, or more paths than buffers. At once: a
-            number out of range.
+        ValueError: from the iterator: a path with a null byte, or more paths than buffers. At once:
+            a number out of range.
         TypeError: something that is no path. What came before it is handed out first; the same
             holds for what the iterable itself raises.
         ForkedRing: the iterator was made before a fork, and used in the child.

@@ -1,9 +1,8 @@
-"""The command `uring-rs`, also `python -m uring_rs`: info, cat, sum, cp.
+"""The command `uring-rs`, also `python -m uring_rs`: info, cat, sum, cp, bench.
 
 entry       arguments, exit codes, signals
-info cat sum cp    the commands; tree and target serve cp
-engine      many jobs at once, each a generator that waits for its own reads and writes
-transport   how those are done: a ring, or plain system calls where rings are refused
+info cat sum cp bench    the commands, each on top of the library's functions for many files
+tree        walks folders in a stable order, for sum
 """
 
 from .entry import main

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._version import __version__
 from ..availability import Availability, probe
+from ..backend import backend
 from ..flags import Op
 from .progress import amount
 
@@ -39,6 +40,7 @@ def _as_json(found: Availability) -> str:
         "cause": found.cause,
         "errno": code,
         "errno_name": errno.errorcode.get(code, str(code)) if code else None,
+        "backend": str(backend()),
         "kernel": found.kernel,
         "features": _names(found.features),
         "setup_flags": _names(found.setup_flags),
@@ -66,13 +68,18 @@ def _state(found: Availability) -> Iterator[tuple[str, str]]:
     """What matters first: does it work, and if not, why not."""
     if found.ok:
         yield "io_uring", "available"
+        yield "backend", "io_uring, and plain system calls for what is cached"
         return
     name = f" ({errno.errorcode.get(found.errno, found.errno)})" if found.errno else ""
     yield "io_uring", f"unavailable{name}"
     yield "cause", f"{found.reason} [{found.cause}]" if found.cause else found.reason
     if found.hint:
         yield "fix", found.hint
-    yield "fallback", "cat, sum and cp work all the same, by plain system calls"
+    yield (
+        "backend",
+        "threads and plain system calls: read_many, read_ranges, copy and the like, uring:// and "
+        "all commands give the same results, slower where many requests wait",
+    )
 
 
 def _bytes(value: Any) -> str:

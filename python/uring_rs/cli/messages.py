@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable
 
-__all__ = ["Reporter", "kind_of", "shown"]
+__all__ = ["Reporter", "shown"]
 
 
 def shown(path: bytes) -> str:
@@ -23,19 +22,6 @@ def _escaped(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode hands on a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return char.encode("unicode_escape").decode("ascii")
-
-
-def kind_of(mode: int) -> str:
-    """What sort of special file this is."""
-    for test, name in (
-        (stat.S_ISFIFO, "named pipe"),
-        (stat.S_ISSOCK, "socket"),
-        (stat.S_ISCHR, "character device"),
-        (stat.S_ISBLK, "block device"),
-    ):
-        if test(mode):
-            return name
-    return "special file"
 
 
 class Reporter:
@@ -56,9 +42,9 @@ class Reporter:
         self.failed = True
         self.note(text)
 
-    def fail_at(self, path: bytes, problem: OSError | str) -> None:
+    def fail_at(self, path: bytes, problem: Exception | str) -> None:
         """Say what failed about one file."""
-        what = problem if isinstance(problem, str) else problem.strerror or str(problem)
+        what = (isinstance(problem, OSError) and problem.strerror) or str(problem)
         self.fail(f"{shown(path)}: {what}")
 
 

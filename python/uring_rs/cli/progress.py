@@ -1,4 +1,4 @@
-"""How far a copy is, on a terminal: by rich if it is installed, else one plain line."""
+"""How far a job is, on a terminal: by rich or tqdm if installed, else one plain line."""
 
 from __future__ import annotations
 
@@ -134,12 +134,53 @@ class _Rich(_Shown):
             self._task = None
 
 
-def make_progress(report: Reporter, total: int | None) -> Progress:
-    """The display for this terminal, or none if standard error is no terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return _Silent()
+class _Tqdm(_Shown):
+    """The bar that many know from their notebooks and trainings."""
+
+    def __init__(self, report: Reporter, tqdm: Callable[..., Any], total: int | None) -> None:
+        super().__init__(report)
+        self._make: Callable[[int], Any] = lambda done: tqdm(
+            total=total,
+            initial=done,
+            file=sys.stderr,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            leave=False,
+            mininterval=0,  # we decide when there is something to show
+            miniters=0,
+        )
+        self._bar: Any = None
+        self._done = 0
+
+    def _show(self, files: int, size: int, seconds: float) -> None:
+        if self._bar is None:
+            self._bar = self._make(self._done)
+        self._bar.set_description(f"{files} files", refresh=False)
+        self._bar.update(size - self._done)
+        self._bar.refresh()
+        self._done = size
+
+    def _clear(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _find(name: str) -> Any:
+    """A module, if it is installed."""
     try:
-        importlib.import_module("rich.progress")
+        return importlib.import_module(name)
     except ImportError:
-        return _Plain(report)
-    return _Rich(report, lambda name: importlib.import_module(f"rich.{name}"), total)
+        return None
+
+
+def make_progress(report: Reporter, total: int | None, *, shown: bool = True) -> Progress:
+    """The display for this terminal, or none if standard error is no terminal."""
+    if not shown or sys.stderr is None or not sys.stderr.isatty():
+        return _Silent()
+    if _find("rich.progress"):
+        return _Rich(report, lambda name: importlib.import_module(f"rich.{name}"), total)
+    if tqdm := _find("tqdm"):
+        return _Tqdm(report, tqdm.tqdm, total)
+    return _Plain(report)

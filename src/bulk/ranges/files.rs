@@ -44,23 +44,23 @@ enum Bypass {
 
 /// One file.
 #[derive(Debug)]
-pub(super) struct File {
+pub(in crate::bulk) struct File {
     source: Source,
     /// -1: not open.
-    pub(super) fd: i32,
+    pub(in crate::bulk) fd: i32,
     ours: bool,
     bypass: Bypass,
     refused: bool,
     /// Where it ends, as far as that is known.
-    pub(super) size: u64,
+    pub(in crate::bulk) size: u64,
     /// It has blocks on a device.
-    on_device: bool,
+    pub(in crate::bulk) on_device: bool,
     /// Reading never waits for a device.
-    pub(super) in_memory: bool,
+    pub(in crate::bulk) in_memory: bool,
     advised: bool,
     /// Ranges that have not come up yet, and requests that have not ended.
-    pub(super) left: u32,
-    pub(super) users: u32,
+    pub(in crate::bulk) left: u32,
+    pub(in crate::bulk) users: u32,
 }
 
 impl File {
@@ -111,7 +111,7 @@ impl File {
     }
 
     /// The descriptor for direct I/O, and what that needs. An error: it is refused here.
-    pub(super) fn direct<H: Host>(&mut self, host: &H) -> Result<(i32, Alignment), Errno> {
+    pub(in crate::bulk) fn direct<H: Host>(&mut self, host: &H) -> Result<(i32, Alignment), Errno> {
         if self.bypass == Bypass::Unknown {
             self.bypass = self.try_direct(host).unwrap_or_else(Bypass::Refused);
         }
@@ -143,12 +143,12 @@ impl File {
     }
 
     /// Direct I/O was refused by a read or write. Its descriptor stays open: others may be on it.
-    pub(super) fn refuse_direct(&mut self) {
+    pub(in crate::bulk) fn refuse_direct(&mut self) {
         self.refused = true;
     }
 
     /// The descriptor for direct I/O, once [`File::direct`] has found one.
-    pub(super) fn direct_fd(&self) -> i32 {
+    pub(in crate::bulk) fn direct_fd(&self) -> i32 {
         match self.bypass {
             Bypass::Open { fd, .. } => fd,
             _ => self.fd,
@@ -156,7 +156,7 @@ impl File {
     }
 
     /// Small reads here and there: no reading ahead on a descriptor of ours.
-    pub(super) fn advise<H: Host>(&mut self, host: &H) {
+    pub(in crate::bulk) fn advise<H: Host>(&mut self, host: &H) {
         if !self.advised && self.ours {
             host.advise_random(self.fd);
         }
@@ -178,7 +178,7 @@ impl File {
 
 /// All files of a job.
 #[derive(Debug)]
-pub(super) struct Files<H: Host> {
+pub(in crate::bulk) struct Files<H: Host> {
     host: H,
     files: Vec<File>,
     /// `O_*` that paths are opened with.
@@ -187,19 +187,23 @@ pub(super) struct Files<H: Host> {
 
 impl<H: Host> Files<H> {
     /// `left[i]` ranges are in file `i`.
-    pub(super) fn new(host: H, sources: Vec<Source>, left: &[u32], flags: i32) -> Self {
+    pub(in crate::bulk) fn new(host: H, sources: Vec<Source>, left: &[u32], flags: i32) -> Self {
         let files = sources.into_iter().zip(left).map(|(source, left)| File::new(source, *left));
         Files { host, files: files.collect(), flags }
     }
 
+    pub(in crate::bulk) fn len(&self) -> u32 {
+        self.files.len() as u32
+    }
+
     #[inline]
-    pub(super) fn at(&mut self, file: u32) -> &mut File {
+    pub(in crate::bulk) fn at(&mut self, file: u32) -> &mut File {
         &mut self.files[file as usize]
     }
 
     /// Open it, unless it is.
     #[inline]
-    pub(super) fn ready(&mut self, file: u32) -> Result<&mut File, Errno> {
+    pub(in crate::bulk) fn ready(&mut self, file: u32) -> Result<&mut File, Errno> {
         if self.files[file as usize].fd < 0 {
             self.open(file)?;
         }
@@ -229,7 +233,7 @@ impl<H: Host> Files<H> {
     }
 
     /// A range has come up for the last time: all of it is with the system, or done.
-    pub(super) fn row_passed(&mut self, file: u32) {
+    pub(in crate::bulk) fn row_passed(&mut self, file: u32) {
         let file = &mut self.files[file as usize];
         file.left -= 1;
         if file.left == 0 && file.users == 0 {
@@ -238,7 +242,7 @@ impl<H: Host> Files<H> {
     }
 
     /// A request on it has ended.
-    pub(super) fn request_ended(&mut self, file: u32) {
+    pub(in crate::bulk) fn request_ended(&mut self, file: u32) {
         let file = &mut self.files[file as usize];
         file.users -= 1;
         if file.left == 0 && file.users == 0 {

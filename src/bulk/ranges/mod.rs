@@ -5,13 +5,18 @@
 //! once, the rest past the page cache where the file system can do that ([`Direct`]), through memory
 //! of our own where a range is not aligned as that needs it.
 
-mod files;
+pub(in crate::bulk) mod files;
+mod land;
+mod memory;
+mod plan;
 mod read;
 mod rows;
 mod tally;
-mod warmth;
+pub(in crate::bulk) mod warmth;
+mod write;
 
 pub use files::{Direct, Source};
 pub use read::Reads;
 pub use rows::{Row, Rows};
-pub use tally::{Report, Settings, Step};
+pub use tally::{Report, Settings, Step, Transfer};
+pub use write::Writes;

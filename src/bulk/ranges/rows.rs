@@ -71,6 +71,23 @@ impl Rows {
         }
     }
 
+    /// Two ranges of one file that have bytes in common, if there are any.
+    pub fn overlap(&self) -> Option<(u32, u32)> {
+        let key = |row: u32| {
+            let Row { file, offset, .. } = self.row(row);
+            (file, offset)
+        };
+        let mut order: Vec<u32> = (0..self.count).filter(|row| self.sizes.at(*row) > 0).collect();
+        if !order.is_sorted_by_key(|row| key(*row)) {
+            order.sort_unstable_by_key(|row| key(*row));
+        }
+        order.windows(2).find_map(|pair| {
+            let (first, second) = (self.row(pair[0]), self.row(pair[1]));
+            let overlap = first.file == second.file && first.offset + first.size > second.offset;
+            overlap.then_some((pair[0].min(pair[1]), pair[0].max(pair[1])))
+        })
+    }
+
     /// Ranges of each of `files` files.
     pub fn per_file(&self, files: usize) -> Vec<u32> {
         let mut counts = vec![0; files];

@@ -1,7 +1,8 @@
 //! What a job of ranges is asked to be, and what it says of itself.
 
-use crate::bulk::pump::Way;
-use crate::bulk::ranges::Direct;
+use crate::bulk::host::Host;
+use crate::bulk::pump::{Pump, Way};
+use crate::bulk::ranges::{Direct, Rows};
 use crate::ring::error::RingError;
 use crate::sys::Errno;
 
@@ -29,6 +30,21 @@ pub enum Step {
     Failed(RingError),
 }
 
+/// A job on ranges, either way.
+pub trait Transfer<H: Host> {
+    /// Go on until all is done, or `until` (of the monotonic clock, in ns).
+    fn go_on(&mut self, until: u64) -> Step;
+
+    /// The pump, to close it and for its counts.
+    fn pump(&mut self) -> &mut Pump<H>;
+
+    /// The ranges.
+    fn rows(&self) -> &Rows;
+
+    /// What came of it.
+    fn report(&mut self) -> &mut Report;
+}
+
 /// What came of the ranges.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -38,6 +54,12 @@ pub struct Report {
     pub eof: Vec<u32>,
     /// Those that failed, in the order in which that was found out.
     pub errors: Vec<(u32, Errno)>,
+    /// Bytes written. (Those read are the sum of `done`.)
+    pub bytes: u64,
+    /// Flushes of files.
+    pub flushes: u64,
+    /// Files whose flush failed.
+    pub unflushed: Vec<(u32, Errno)>,
     /// Requests that went past the page cache.
     pub direct: u64,
     /// Of those, the ones that went through memory of ours.

@@ -19,11 +19,11 @@ const MEMORY: u32 = 16;
 /// While all is cold, one in so many is asked about.
 const ONE_IN: u32 = 16;
 /// No more than so many bytes of a range are asked about.
-pub(super) const LOOK: u64 = 128 << 10;
+pub(in crate::bulk) const LOOK: u64 = 128 << 10;
 
 /// What can be expected of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hope {
+pub(in crate::bulk) enum Hope {
     None,
     /// By what was seen lately.
     Some,
@@ -32,7 +32,7 @@ pub(super) enum Hope {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Warmth {
+pub(in crate::bulk) struct Warmth {
     marks: u32,
     turn: u32,
     /// cachestat(2) is not there: what is asked about is attempted.
@@ -41,7 +41,7 @@ pub(super) struct Warmth {
 
 impl Warmth {
     /// `cached` of `asked` samples were cached; None if nobody can tell.
-    pub(super) fn new(sampled: Option<(u32, u32)>) -> Self {
+    pub(in crate::bulk) fn new(sampled: Option<(u32, u32)>) -> Self {
         let (marks, blind) = match sampled {
             Some((cached, asked)) => (ALL * cached / asked.max(1), false),
             None => (ALL, true),
@@ -51,7 +51,13 @@ impl Warmth {
 
     /// Is it worth an attempt?
     #[inline]
-    pub(super) fn expects<H: Host>(&mut self, host: &H, fd: i32, offset: u64, len: u64) -> Hope {
+    pub(in crate::bulk) fn expects<H: Host>(
+        &mut self,
+        host: &H,
+        fd: i32,
+        offset: u64,
+        len: u64,
+    ) -> Hope {
         if self.marks > WARM {
             return Hope::Some;
         }
@@ -77,18 +83,23 @@ impl Warmth {
 
     /// An attempt succeeded.
     #[inline]
-    pub(super) fn hit(&mut self) {
+    pub(in crate::bulk) fn hit(&mut self) {
         self.marks += (ALL - self.marks).div_ceil(MEMORY);
     }
 
     /// It was not cached.
-    pub(super) fn missed(&mut self) {
+    pub(in crate::bulk) fn missed(&mut self) {
         self.marks -= self.marks.div_ceil(MEMORY);
     }
 }
 
 /// Is the beginning of a range in the page cache? None: nobody can tell.
-pub(super) fn is_cached<H: Host>(host: &H, fd: i32, offset: u64, len: u64) -> Option<bool> {
+pub(in crate::bulk) fn is_cached<H: Host>(
+    host: &H,
+    fd: i32,
+    offset: u64,
+    len: u64,
+) -> Option<bool> {
     let (page, len) = (page_size() as u64, len.clamp(1, LOOK));
     let pages = (offset + len).div_ceil(page) - offset / page;
     host.cached_pages(fd, offset, len).ok().map(|cached| cached >= pages)

@@ -93,6 +93,14 @@ impl<T> Order<T> {
         }
     }
 
+    /// Is it the turn of file `number` to get memory?
+    pub(super) fn is_next(&mut self, number: u64) -> bool {
+        if !self.in_order {
+            return self.parked.is_empty();
+        }
+        self.next_to_grant().is_none() && number - self.head == self.granted as u64
+    }
+
     /// Take back the last that waits for memory, to be begun anew.
     pub(super) fn unpark(&mut self) -> Option<u32> {
         if !self.in_order {

@@ -27,10 +27,10 @@ pub fn copy(
     control: &Control,
     host: &mut dyn Host,
 ) -> (Vec<Problem>, Vec<u8>) {
-    let goal = goal_of(src.to_bytes(), dst);
+    let (goal, into) = goal_of(src.to_bytes(), dst);
     let job = Job::new(control, options, (src.to_bytes().to_vec(), goal.clone()));
     let mut worker = Worker::caller(control, host);
-    match begin(&job, &mut worker, src, &goal) {
+    match begin(&job, &mut worker, src, &goal, into) {
         Ok(()) | Err(Trouble::Stopped) => {}
         Err(Trouble::Fault(fault)) => job.report(fault, b""),
     }
@@ -49,28 +49,36 @@ fn base(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&byte| byte == b'/').map_or(path, |at| &path[at + 1..])
 }
 
-/// Into a folder under the same name; a folder named `.` is taken for its content.
-fn goal_of(src: &[u8], dst: &CStr) -> Vec<u8> {
+/// Into a folder under the same name, and whether it is so; a folder named `.` is taken for its
+/// content.
+fn goal_of(src: &[u8], dst: &CStr) -> (Vec<u8>, bool) {
     let mut goal = dst.to_bytes().to_vec();
     let is_folder = sys::stat_at(sys::CWD, dst, true).is_ok_and(|s| s.kind() == sys::S_IFDIR);
     let name = base(src);
-    if is_folder && !matches!(name, b"" | b"." | b"..") {
+    let into = is_folder && !matches!(name, b"" | b"." | b"..");
+    if into {
         if goal.last() != Some(&b'/') {
             goal.push(b'/');
         }
         goal.extend_from_slice(name);
     }
-    goal
+    (goal, into)
 }
 
-fn begin(job: &Job<'_>, worker: &mut Worker<'_>, src: &CStr, goal: &[u8]) -> Result<(), Trouble> {
+fn begin(
+    job: &Job<'_>,
+    worker: &mut Worker<'_>,
+    src: &CStr,
+    goal: &[u8],
+    into: bool,
+) -> Result<(), Trouble> {
     let follow = !job.options.recursive;
     let stat = sys::stat_at(sys::CWD, src, follow).source()?;
     if stat.kind() == sys::S_IFDIR {
         if follow {
             return refuse(Errno::EISDIR, Side::Source, "is a directory, and not recursive");
         }
-        return copy_tree(job, worker, src, goal, &stat);
+        return copy_tree(job, worker, src, goal, into);
     }
     if stat.kind() == sys::S_IFREG {
         job.control.total.store(stat.size.max(0) as u64, Relaxed);
@@ -161,15 +169,11 @@ fn copy_tree(
     worker: &mut Worker<'_>,
     src: &CStr,
     goal: &[u8],
-    stat: &Stat,
+    into: bool,
 ) -> Result<(), Trouble> {
-    // Slashes at the end mean the folder that a link leads to, for a source that is a folder.
-    let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NONBLOCK;
-    let from = sys::open_at(sys::CWD, src, flags, 0).source()?;
+    // A link with a slash at its end is the folder that it leads to.
+    let from = sys::open_at(sys::CWD, src, FOLDER, 0).source()?;
     let found = sys::stat_fd(from.as_fd()).source()?;
-    if found.id() != stat.id() {
-        return Err(Errno::ESTALE).source();
-    }
     refuse_within(&found, goal)?;
     let place = c_string(goal).target()?;
     let fresh = match sys::make_dir_at(sys::CWD, &place, 0o700) {
@@ -177,6 +181,8 @@ fn copy_tree(
         Err(Errno::EEXIST) => false,
         Err(errno) => return Err(errno).target(),
     };
+    // The caller may have named a link to a folder, but not one in the folder that was named.
+    let flags = if into { FOLDER } else { FOLDER & !sys::O_NOFOLLOW };
     let to = open_made(sys::CWD, &place, flags)?;
     let made = sys::stat_fd(to.as_fd()).target()?;
     if made.id() == found.id() {
@@ -209,14 +215,21 @@ fn open_made(
 
 /// Whether the goal is that folder, or would be somewhere below it.
 fn refuse_within(folder: &Stat, goal: &[u8]) -> Result<(), Trouble> {
-    let there = c_string(goal).target()?;
     let flags = sys::O_PATH | sys::O_DIRECTORY;
-    let mut place = match sys::open_at(sys::CWD, &there, flags, 0) {
-        Ok(place) => place,
-        Err(Errno::ENOENT) => parent_of(goal).target()?.0,
-        // Whatever is there is no folder; making one will say so.
-        Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
-        Err(errno) => return Err(errno).target(),
+    let mut path = goal;
+    let mut place = loop {
+        let above = if path.is_empty() { b"." } else { path };
+        match sys::open_at(sys::CWD, &c_string(above).target()?, flags, 0) {
+            Ok(place) => break place,
+            // What is not made yet is not that folder, but may be meant to be in it.
+            Err(Errno::ENOENT) if !path.is_empty() => {
+                let path_end = trimmed(path);
+                path = &path_end[..path_end.len() - base(path_end).len()];
+            }
+            // Whatever is there is no folder; making one will say so.
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
+            Err(errno) => return Err(errno).target(),
+        }
     };
     let mut last = None;
     loop {

@@ -124,7 +124,7 @@ mod tests {
                 Err(Stop)
             }
         }
-        let mut answers = vec![Err(Errno::EIO); 10_000_000];
+        let mut answers = vec![Err(Errno::EIO); 500_000];
         let name = |_| (sys::CWD, c"/");
         let stopped = stat_all(&mut answers, &name, true, Some(2), &mut Impatient);
         assert_eq!(stopped, Err(Stop));

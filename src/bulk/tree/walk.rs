@@ -55,10 +55,13 @@ struct Item {
     kind: u8,
 }
 
+/// The path of a folder, and the folder, for as long as its names are asked about.
+type Place = (Arc<Vec<u8>>, Option<Arc<OwnedFd>>);
+
 /// What was found at once.
 #[derive(Default)]
 pub struct Batch {
-    folders: Vec<(Arc<Vec<u8>>, Option<Arc<OwnedFd>>)>,
+    folders: Vec<Place>,
     names: Vec<u8>,
     items: Vec<Item>,
     answers: Vec<Answer>,
@@ -194,6 +197,7 @@ impl Walk {
 
     /// List the folder on top until it ends, or the batch is full.
     fn list(&mut self, batch: &mut Batch) {
+        let top = self.stack.len() == 1;
         let Some(folder) = self.stack.last_mut() else { return };
         let Some(fd) = folder.fd.clone() else {
             folder.listed = true;
@@ -217,6 +221,11 @@ impl Walk {
                     }
                 }
                 Ok(None) => {
+                    folder.listed = true;
+                    break;
+                }
+                // Removed since it was opened.
+                Err(Errno::ENOENT) if !top => {
                     folder.listed = true;
                     break;
                 }

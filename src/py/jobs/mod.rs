@@ -2,9 +2,14 @@
 //!
 //! What all of them share: which way they go, how they wait, what they say of it afterwards.
 
+pub(crate) mod aligned;
+pub(crate) mod held;
 pub(crate) mod pages;
 pub(crate) mod ranges;
 pub(crate) mod read_many;
+pub(crate) mod save;
+pub(crate) mod stream;
+pub(crate) mod write_many;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -23,9 +23,8 @@ pub(crate) fn map(len: usize) -> PyResult<Region> {
     Ok(region)
 }
 
-/// What `read_ranges` read into, when it was not told where to: writable memory that begins on a
-/// page.
-#[pyclass(name = "Pages", module = "uring_rs", frozen)]
+/// What `read_ranges` reads into when it was not told where to. Python sees it through a memoryview.
+#[pyclass(name = "_Pages", module = "uring_rs", frozen)]
 pub(crate) struct PyPages {
     region: Region,
     len: usize,
@@ -39,10 +38,6 @@ impl PyPages {
 
 #[pymethods]
 impl PyPages {
-    fn __len__(&self) -> usize {
-        self.len
-    }
-
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyString};
 
 use crate::bulk::host::Host;
-use crate::bulk::ranges::{Direct, Reads, Report, Rows, Settings, Source, Step};
+use crate::bulk::ranges::{Direct, Reads, Report, Rows, Settings, Source, Step, Transfer, Writes};
 use crate::ops::batch::{Column, Place};
 use crate::py::jobs::pages::PyPages;
 use crate::py::keep::{Access, Owner};
 use crate::py::sim::PySimKernel;
 use crate::py::{batch, columns, convert, errors, jobs};
+use crate::sys::os::O_APPEND;
 use crate::sys::syscall::monotonic_ns;
 use crate::sys::Errno;
 
@@ -32,7 +33,7 @@ struct Named<'py> {
 }
 
 /// A path or an open file.
-fn source(object: Any<'_, '_>) -> PyResult<Source> {
+pub(crate) fn source(object: Any<'_, '_>) -> PyResult<Source> {
     if object.is_instance_of::<PyInt>() || !is_path(object)? {
         return convert::file_number(object).map(Source::Fd);
     }
@@ -112,7 +113,39 @@ struct Plan {
 
 impl Plan {
     fn new(files: Column<u32>, offsets: Any<'_, '_>, sizes: Any<'_, '_>) -> PyResult<Self> {
-        let (offsets, sizes) = (columns::ints(offsets)?, columns::ints(sizes)?);
+        Plan::of(files, columns::ints(offsets)?, columns::ints(sizes)?)
+    }
+
+    /// Without sizes: those of the buffers, or equal parts of the one there is.
+    fn of_data(
+        files: Column<u32>,
+        offsets: Any<'_, '_>,
+        sizes: Option<Any<'_, '_>>,
+        data: Any<'_, '_>,
+    ) -> PyResult<Self> {
+        if let Some(sizes) = sizes {
+            return Plan::new(files, offsets, sizes);
+        }
+        let offsets = columns::ints(offsets)?;
+        let length = |buffer: Any<'_, '_>| {
+            let mut owner = Owner::default();
+            Ok::<_, PyErr>(owner.keep().export(buffer, Access::Source)?.len as i64)
+        };
+        if let Ok(list) = data.cast::<PyList>() {
+            let sizes = list.iter().map(|buffer| length(&buffer)).collect::<PyResult<_>>()?;
+            return Plan::of(files, offsets, Column::Each(sizes));
+        }
+        let all = length(data)?;
+        let count = offsets.rows().or(files.rows()).unwrap_or(1).max(1) as i64;
+        if all % count != 0 {
+            return Err(PyValueError::new_err(format!(
+                "{all} bytes cannot be divided into {count} ranges of one size: give sizes"
+            )));
+        }
+        Plan::of(files, offsets, Column::Same(all / count))
+    }
+
+    fn of(files: Column<u32>, offsets: Column<i64>, sizes: Column<i64>) -> PyResult<Self> {
         let counts = [offsets.rows(), sizes.rows(), files.rows()];
         let count = counts.into_iter().flatten().next().unwrap_or(1);
         if let Some(other) = counts.into_iter().flatten().find(|rows| *rows != count) {
@@ -183,7 +216,10 @@ fn lay<'py>(
     let (place, total) = plan.dense()?;
     let memory = match memory {
         Some(memory) => memory.clone(),
-        None => Bound::new(py, PyPages::new(total as usize)?)?.into_any(),
+        None => {
+            let pages = Bound::new(py, PyPages::new(total as usize)?)?;
+            PyMemoryView::from(pages.as_any())?.into_any()
+        }
     };
     let found = owner.keep().export(&memory, access)?;
     if (found.len as u64) < total {
@@ -236,7 +272,7 @@ fn lay_each<'py>(
 }
 
 /// "auto", True or False.
-fn direct(value: Any<'_, '_>) -> PyResult<Direct> {
+pub(crate) fn direct(value: Any<'_, '_>) -> PyResult<Direct> {
     if let Ok(always) = value.extract::<bool>() {
         return Ok(if always { Direct::Always } else { Direct::Never });
     }
@@ -293,15 +329,11 @@ pub(crate) fn _read_ranges<'py>(
     let sources = named.sources.clone();
     // SAFETY: every range lies within what `owner` has exported for writing (I2).
     let mut job = unsafe { Reads::new(host, sources, rows, owner, settings) };
-    let mut outcome = drive(py, &mut job);
-    let closed = jobs::close(py, job.pump());
-    if outcome.is_ok() {
-        outcome = closed;
-    }
-    outcome?;
-    jobs::tell_refusal(py, job.pump())?;
+    run(py, &mut job)?;
     let stats = stats(py, &mut job)?;
     let report = std::mem::take(job.report());
+    stats.set_item("merged", report.merged)?;
+    stats.set_item("bytes", report.done.iter().sum::<i64>())?;
     let failures = failures(py, &named, &report, job.rows())?;
     if let (true, Some((_, first))) = (stop, failures.first()) {
         return Err(PyErr::from_value(first.clone()));
@@ -317,7 +349,16 @@ pub(crate) fn _read_ranges<'py>(
     Ok((memory, starts, done, eof, failed, stats).into_pyobject(py)?.into_any())
 }
 
-fn drive<H: Host>(py: Python<'_>, job: &mut Reads<H, Owner>) -> PyResult<()> {
+/// From beginning to end, looking for signals now and then.
+fn run<H: Host>(py: Python<'_>, job: &mut (impl Transfer<H> + Send)) -> PyResult<()> {
+    job.pump().insist().map_err(|error| errors::ring_error(py, &error))?;
+    let outcome = drive(py, job);
+    let closed = jobs::close(py, job.pump());
+    jobs::tell_refusal(py, job.pump())?;
+    outcome.and(closed)
+}
+
+fn drive<H: Host>(py: Python<'_>, job: &mut (impl Transfer<H> + Send)) -> PyResult<()> {
     loop {
         match py.detach(|| job.go_on(monotonic_ns() + jobs::NAP_NS)) {
             Step::Done => return Ok(()),
@@ -347,14 +388,77 @@ fn failures<'py>(
     Ok(found)
 }
 
-fn stats<'py, H: Host>(py: Python<'py>, job: &mut Reads<H, Owner>) -> PyResult<Bound<'py, PyDict>> {
+fn stats<'py, H: Host>(
+    py: Python<'py>,
+    job: &mut impl Transfer<H>,
+) -> PyResult<Bound<'py, PyDict>> {
     let counts = job.pump().counts();
     let dict = jobs::counts(py, &counts)?;
     let report = job.report();
     dict.set_item("direct", report.direct)?;
     dict.set_item("bounced", report.bounced)?;
     dict.set_item("buffered", report.buffered)?;
-    dict.set_item("merged", report.merged)?;
-    dict.set_item("bytes", report.done.iter().sum::<i64>())?;
     Ok(dict)
+}
+
+/// Write ranges of files; see `uring_rs.write_ranges`.
+///
+/// Returns: stats.
+#[pyfunction]
+#[pyo3(signature = (files, index, offsets, sizes, data, direct, depth, fsync, way, kernel))]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn _write_ranges<'py>(
+    py: Python<'py>,
+    files: Any<'_, 'py>,
+    index: Option<Any<'_, 'py>>,
+    offsets: Any<'_, 'py>,
+    sizes: Option<Any<'_, 'py>>,
+    data: Any<'_, 'py>,
+    direct: Any<'_, 'py>,
+    depth: i64,
+    fsync: bool,
+    way: &str,
+    kernel: Option<&Bound<'py, PySimKernel>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let settings = settings(direct, depth, way, true)?;
+    let named = named(files, index)?;
+    let host = jobs::host(kernel);
+    for (source, name) in named.sources.iter().zip(&named.names) {
+        if let Source::Fd(fd) = source {
+            if host.status_flags(*fd).is_ok_and(|flags| flags & O_APPEND != 0) {
+                let text = "is open for appending, where Linux ignores offsets";
+                return Err(PyValueError::new_err(format!("{} {text}", name.repr()?)));
+            }
+        }
+    }
+    let plan = Plan::of_data(named.files.clone(), offsets, sizes, data)?;
+    let Laid { rows, owner, .. } = lay(py, plan, Some(data), Access::Source)?;
+    if let Some((one, other)) = rows.overlap() {
+        return Err(PyValueError::new_err(format!("ranges {one} and {other} overlap")));
+    }
+    let sources = named.sources.clone();
+    // SAFETY: every range lies within what `owner` has exported (I2).
+    let mut job = unsafe { Writes::new(host, sources, rows, owner, settings, fsync) };
+    run(py, &mut job)?;
+    let stats = stats(py, &mut job)?;
+    let report = std::mem::take(job.report());
+    stats.set_item("bytes", report.bytes)?;
+    stats.set_item("flushes", report.flushes)?;
+    let mut failed = failures(py, &named, &report, job.rows())?;
+    let error = match (failed.is_empty(), report.unflushed.first()) {
+        (true, None) => return Ok(stats),
+        (true, Some((file, errno))) => unflushed(&named, *file, *errno),
+        (false, _) => {
+            let (row, error) = failed.swap_remove(0);
+            error.setattr(intern!(py, "written"), report.done[row as usize])?;
+            PyErr::from_value(error)
+        }
+    };
+    error.value(py).setattr(intern!(py, "stats"), stats)?;
+    Err(error)
+}
+
+fn unflushed(named: &Named<'_>, file: u32, errno: Errno) -> PyErr {
+    let name = named.names[file as usize].clone().unbind();
+    PyOSError::new_err((errno.0, format!("{} (fsync)", errno.message()), name))
 }

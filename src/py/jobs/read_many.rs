@@ -6,67 +6,33 @@
 //! become Python objects. Others wait for that. No lock is held meanwhile (I6).
 
 mod ticket;
+mod turn;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
-use pyo3::ffi;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::PyTraverseError;
 
 use crate::bulk::pump::{Counts, Way};
-use crate::bulk::read_many::{Contents, Done, Failure, Limit, Options, ReadMany, Tally};
-use crate::py::kernel::AnyKernel;
+use crate::bulk::read_many::{Limit, Options, ReadMany};
 use crate::py::sim::PySimKernel;
 use crate::py::{convert, errors, jobs};
 use crate::ring::error::RingError;
 use crate::ring::fork;
 use crate::sys::os::AT_FDCWD;
-use crate::sys::{syscall, Errno};
-use ticket::{Out, Target, Ticket};
+use crate::sys::syscall;
+use ticket::Out;
+use turn::{Item, Seen, Turn};
 
-/// Files handed over to Python at a time: enough that letting go of the interpreter costs nothing.
-const BATCH: usize = 64;
-/// Where it took long to get the interpreter back, more and more, up to this.
-const BATCH_MOST: usize = 1024;
-const LONG: Duration = Duration::from_millis(1);
 /// Bytes that are read ahead where no limit was given.
 const WINDOW: u64 = 64 << 20;
 const IN_FLIGHT_MOST: u32 = 4096;
-
-/// A result that waits to be asked for.
-struct Item {
-    path: Py<PyAny>,
-    data: Result<Py<PyAny>, PyErr>,
-    /// What it holds of the window.
-    held: u64,
-}
-
-/// What runs: taken out by one thread at a time.
-struct Turn {
-    engine: ReadMany<AnyKernel, Ticket>,
-    /// Where paths come from.
-    source: Option<Py<PyAny>>,
-    out: Out,
-    pulled: usize,
-    batch: usize,
-    /// What the source raised, to be told after what came before.
-    failure: Option<PyErr>,
-}
-
-/// What `stats` tells.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    tally: Tally,
-    counts: Counts,
-    /// The most bytes held at once.
-    peak: u64,
-}
 
 #[derive(Default)]
 struct Shared {
@@ -269,128 +235,6 @@ impl PyReadMany {
     }
 }
 
-impl Turn {
-    fn seen(&mut self) -> Seen {
-        let (_, peak) = self.engine.held();
-        Seen { tally: self.engine.tally(), counts: self.engine.pump().counts(), peak }
-    }
-
-    fn is_drained(&self) -> bool {
-        self.source.is_none() && self.engine.is_idle()
-    }
-
-    fn ended(&self) -> bool {
-        self.is_drained() && self.failure.is_none()
-    }
-
-    fn work(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.pull(py);
-        self.engine.supply(|ticket, size| ticket.make_room(py, size));
-        let (engine, batch) = (&mut self.engine, self.batch);
-        let (ran, left) = py.detach(|| (engine.run(batch, jobs::NAP_NS), Instant::now()));
-        // Others want the interpreter, too: come for it less often.
-        self.batch = match left.elapsed() > LONG {
-            true => (self.batch * 2).min(BATCH_MOST),
-            false => (self.batch / 2).max(BATCH),
-        };
-        jobs::tell_refusal(py, self.engine.pump())?;
-        ran.map_err(|error| errors::ring_error(py, &error))
-    }
-
-    /// Have as many paths there as a batch needs.
-    fn pull(&mut self, py: Python<'_>) {
-        for _ in 0..self.engine.wants(self.batch) {
-            let Some(source) = &self.source else { break };
-            let next = next_of(source.bind(py)).and_then(|next| {
-                let Some(path) = next else { return Ok(None) };
-                let target = self.out.target(py, self.pulled)?;
-                Ticket::new(path, target).map(Some)
-            });
-            match next {
-                Ok(Some(ticket)) => {
-                    self.pulled += 1;
-                    self.engine.push(ticket);
-                }
-                Ok(None) => self.no_more(),
-                Err(error) => {
-                    self.failure = Some(error);
-                    self.no_more();
-                }
-            }
-        }
-    }
-
-    fn no_more(&mut self) {
-        self.source = None;
-        self.engine.finish();
-    }
-
-    /// What is ready, as Python objects.
-    fn harvest(&mut self, py: Python<'_>) -> VecDeque<Item> {
-        let mut items = VecDeque::new();
-        while let Some(done) = self.engine.take() {
-            items.push_back(self.item(py, done));
-        }
-        items
-    }
-
-    fn item(&mut self, py: Python<'_>, done: Done<Ticket>) -> Item {
-        let Done { ticket, result } = done;
-        let Ticket { path, target, fault, .. } = ticket;
-        let (data, held) = match result {
-            Ok(Contents::Own(block)) => {
-                let (bytes, held) = (bytes(py, block.as_ptr(), block.len()), block.len() as u64);
-                self.engine.recycle(block);
-                (bytes, held)
-            }
-            Ok(Contents::Given(len)) => match target {
-                Target::Bytes(object, place) if place.len == len => (Ok(object), len as u64),
-                Target::Bytes(_object, place) => (bytes(py, place.addr, len), len as u64),
-                Target::Out(slot) => (slot.filled(py, len).map(Bound::unbind), 0),
-                Target::None => (bytes(py, core::ptr::null(), 0), 0),
-            },
-            Err(failure) => (Err(fault.unwrap_or_else(|| os_error(py, failure, &path))), 0),
-        };
-        Item { path, data, held }
-    }
-}
-
-/// The next of an iterator.
-fn next_of<'py>(source: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = source.py();
-    // SAFETY: an iterator; a new reference, or null at the end or with an error. It may run the
-    // caller's code: no lock is held (I6).
-    let next = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyIter_Next(source.as_ptr())) };
-    match next {
-        Some(next) => Ok(Some(next)),
-        None => PyErr::take(py).map_or(Ok(None), Err),
-    }
-}
-
-fn bytes(py: Python<'_>, from: *const u8, len: usize) -> PyResult<Py<PyAny>> {
-    // SAFETY: `len` bytes of ours are copied; a new object or null (I5).
-    unsafe {
-        let made = ffi::PyBytes_FromStringAndSize(from.cast(), len as isize);
-        Ok(Bound::from_owned_ptr_or_err(py, made)?.unbind())
-    }
-}
-
-/// The exception for a file that could not be read, of the class that its errno has.
-fn os_error(py: Python<'_>, failure: Failure, path: &Py<PyAny>) -> PyErr {
-    let errno = failure.errno();
-    if failure == Failure::Sys(Errno::ENOMEM) {
-        return PyMemoryError::new_err(());
-    }
-    let text = match failure {
-        Failure::NotRegular => "not a regular file".into(),
-        Failure::TooBig => "the file is larger than max_bytes".into(),
-        Failure::NoRoom => "the file is larger than its buffer in out".into(),
-        Failure::Sys(errno) => errno.message().to_string(),
-    };
-    let text: String = text;
-    PyOSError::new_err((errno.0, text, path.clone_ref(py)))
-}
-
 fn in_flight(asked: i64, simulated: bool) -> PyResult<u32> {
     let within = u32::try_from(asked).ok().filter(|n| (1..=IN_FLIGHT_MOST).contains(n));
     let asked = within.ok_or_else(|| {
@@ -464,9 +308,9 @@ impl PyReadMany {
         if way == Way::Ring {
             engine.pump().prepare().map_err(|error| errors::ring_error(py, &error))?;
         }
-        let turn = Turn { engine, source, out, pulled: 0, batch: BATCH, failure: None };
+        let turn = Turn::new(engine, source, out);
         Ok(PyReadMany {
-            shared: Mutex::new(Shared { turn: Some(Box::new(turn)), ..Shared::default() }),
+            shared: Mutex::new(Shared { turn: Some(turn), ..Shared::default() }),
             news: Condvar::new(),
             handed,
             generation: fork::generation(),

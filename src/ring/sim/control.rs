@@ -45,6 +45,11 @@ impl SimKernel {
         Some(world.files.inodes[*inode].clone())
     }
 
+    /// The names of all files.
+    pub fn names(&self) -> Vec<Vec<u8>> {
+        self.world().files.names.keys().cloned().collect()
+    }
+
     /// A pipe: the end to read from, the end to write to.
     pub fn pipe(&self) -> Result<(i32, i32), Errno> {
         self.act(|world| world.files.new_pipe())

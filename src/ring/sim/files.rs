@@ -27,12 +27,17 @@ pub(super) type FileId = u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Object {
-    Regular { inode: usize, append: bool },
+    Regular {
+        inode: usize,
+        append: bool,
+    },
     PipeRead(usize),
     PipeWrite(usize),
     Socket(usize),
     Event(usize),
     Ring(usize),
+    /// The only directory there is: all names are in it.
+    Directory,
 }
 
 /// Who is woken by a change.
@@ -171,7 +176,7 @@ impl Files {
             }
             Object::Socket(socket) => self.close_socket(socket),
             Object::Ring(ring) => self.dead_rings.push(ring),
-            Object::Regular { .. } | Object::Event(_) => {}
+            Object::Regular { .. } | Object::Event(_) | Object::Directory => {}
         }
     }
 
@@ -180,14 +185,14 @@ impl Files {
             Object::PipeRead(pipe) | Object::PipeWrite(pipe) => Some(Queue::Pipe(pipe)),
             Object::Socket(socket) => Some(Queue::Socket(socket)),
             Object::Event(event) => Some(Queue::Event(event)),
-            Object::Regular { .. } | Object::Ring(_) => None,
+            Object::Regular { .. } | Object::Ring(_) | Object::Directory => None,
         }
     }
 
     pub(super) fn poll(&self, file: FileId) -> u32 {
         let Some(object) = self.object(file) else { return POLLERR };
         match object {
-            Object::Regular { .. } => READABLE | WRITABLE,
+            Object::Regular { .. } | Object::Directory => READABLE | WRITABLE,
             Object::PipeRead(pipe) => {
                 let pipe = &self.pipes[pipe];
                 let data = if pipe.data.is_empty() { 0 } else { READABLE };
@@ -240,6 +245,7 @@ impl Files {
             },
             Object::Socket(socket) => self.receive(socket, max, false),
             Object::PipeWrite(_) => Err(Errno::EBADF),
+            Object::Directory => Err(Errno::EISDIR),
             Object::Ring(_) => Err(Errno::EINVAL),
         }
     }
@@ -299,7 +305,7 @@ impl Files {
             }
             Object::Socket(socket) => self.transmit(socket, bytes),
             Object::PipeRead(_) => Err(Errno::EBADF),
-            Object::Ring(_) => Err(Errno::EINVAL),
+            Object::Ring(_) | Object::Directory => Err(Errno::EINVAL),
         }
     }
 
@@ -383,7 +389,7 @@ impl Files {
                 self.signal(event, u64::from_ne_bytes(value));
             }
             Object::Regular { inode, .. } => self.inodes[inode].extend(bytes),
-            Object::Ring(_) => return Err(Errno::EINVAL),
+            Object::Ring(_) | Object::Directory => return Err(Errno::EINVAL),
         }
         Ok(())
     }
@@ -406,7 +412,32 @@ impl Files {
                 Ok(core::mem::take(&mut self.events[event]).to_ne_bytes().to_vec())
             }
             Object::Regular { inode, .. } => Ok(self.inodes[inode].clone()),
-            Object::Ring(_) => Err(Errno::EINVAL),
+            Object::Ring(_) | Object::Directory => Err(Errno::EINVAL),
+        }
+    }
+
+    /// renameat(2), over what has the name if so wanted.
+    pub(super) fn rename(&mut self, from: &[u8], to: &[u8], over: bool) -> Result<(), Errno> {
+        if !over && self.names.contains_key(to) {
+            return Err(Errno::EEXIST);
+        }
+        let inode = self.names.remove(from).ok_or(Errno::ENOENT)?;
+        self.names.insert(to.to_vec(), inode);
+        Ok(())
+    }
+
+    /// Set the length of a regular file; `grow_only`: as fallocate(2) does.
+    pub(super) fn resize(&mut self, file: FileId, len: u64, grow_only: bool) -> Result<(), Errno> {
+        match self.open.get(&file).map(|open| (open.object, open.write)) {
+            Some((Object::Regular { inode, .. }, true)) if len <= 1 << 30 => {
+                let data = &mut self.inodes[inode];
+                if !grow_only || data.len() < len as usize {
+                    data.resize(len as usize, 0);
+                }
+                Ok(())
+            }
+            Some((Object::Regular { .. }, true)) => Err(Errno::EFBIG),
+            _ => Err(Errno::EBADF),
         }
     }
 }

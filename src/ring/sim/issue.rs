@@ -208,8 +208,10 @@ impl World {
                 self.write(id, file, mode, offset, rw_flags, buffer)
             }
             Args::Sync => match self.files.object(file) {
-                Some(Object::Regular { .. }) if mode == Mode::Inline => Outcome::Punt,
-                Some(Object::Regular { .. }) => Outcome::Done(0, false),
+                Some(Object::Regular { .. } | Object::Directory) if mode == Mode::Inline => {
+                    Outcome::Punt
+                }
+                Some(Object::Regular { .. } | Object::Directory) => Outcome::Done(0, false),
                 _ => Outcome::failed(Errno::EINVAL),
             },
             Args::Allocate { .. } if mode == Mode::Inline => Outcome::Punt,
@@ -292,8 +294,17 @@ impl World {
             return Outcome::Punt;
         }
         if dir != AT_FDCWD && path.first() != Some(&b'/') {
-            let known = self.files.lookup(dir).is_some();
-            return Outcome::failed(if known { Errno::ENOTDIR } else { Errno::EBADF });
+            match self.files.lookup(dir).and_then(|file| self.files.object(file)) {
+                Some(Object::Directory) => {}
+                Some(_) => return Outcome::failed(Errno::ENOTDIR),
+                None => return Outcome::failed(Errno::EBADF),
+            }
+        }
+        if has(O_DIRECTORY) && path == b"." {
+            return match self.files.install(Object::Directory, false, false) {
+                Ok(fd) => Outcome::Done(fd, false),
+                Err(errno) => Outcome::failed(errno),
+            };
         }
         let known = self.files.names.get(path).copied();
         let inode = match known {

@@ -61,6 +61,39 @@ pub enum Plain<'a> {
         /// The descriptor.
         fd: i32,
     },
+    /// fstatat(2): 0 if there is such a file.
+    Look {
+        /// The name.
+        name: &'a [u8],
+    },
+    /// renameat2(2).
+    Rename {
+        /// The name it has.
+        from: &'a [u8],
+        /// The name it gets.
+        to: &'a [u8],
+        /// Even if another file has that.
+        over: bool,
+    },
+    /// unlinkat(2).
+    Unlink {
+        /// The name.
+        name: &'a [u8],
+    },
+    /// fallocate(2).
+    Allocate {
+        /// The file.
+        fd: i32,
+        /// How long it is afterwards, at least.
+        size: u64,
+    },
+    /// ftruncate(2).
+    Truncate {
+        /// The file.
+        fd: i32,
+        /// How long it is afterwards.
+        size: u64,
+    },
 }
 
 impl SimKernel {
@@ -78,7 +111,7 @@ impl SimKernel {
         })
     }
 
-    /// Size and number of a regular file.
+    /// Size and number of a regular file, or of the directory.
     pub fn regular_file(&self, fd: i32) -> Result<(u64, u64), Errno> {
         let world = self.world();
         let file = world.files.lookup(fd).ok_or(Errno::EBADF)?;
@@ -86,6 +119,7 @@ impl SimKernel {
             Some(Object::Regular { inode, .. }) => {
                 Ok((world.files.inodes[inode].len() as u64, inode as u64))
             }
+            Some(Object::Directory) => Ok((0, u64::MAX)),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -100,9 +134,20 @@ impl World {
             return None;
         }
         let limit = match self.faults.call(Call::Plain) {
-            Some(Action::Err(errno)) => return Some(-errno.0),
+            Some(Action::Err(errno)) => {
+                // A descriptor is gone after close(2), whatever that says.
+                if let Plain::Close { fd } = call {
+                    let _ = self.files.close(fd);
+                }
+                return Some(-errno.0);
+            }
             Some(Action::ShortSubmit(most)) => most as usize,
-            Some(Action::Interrupt | Action::WakeEarly) => return Some(-Errno::EINTR.0),
+            Some(Action::Interrupt | Action::WakeEarly) => {
+                if let Plain::Close { fd } = call {
+                    let _ = self.files.close(fd);
+                }
+                return Some(-Errno::EINTR.0);
+            }
             None => usize::MAX,
         };
         let done = match call {
@@ -129,6 +174,17 @@ impl World {
                 self.file_behind(fd).and_then(|file| self.files.punch(file, offset, len))
             }
             Plain::Close { fd } => self.files.close(fd).map(|()| 0),
+            Plain::Look { name } => self.files.names.get(name).map(|_| 0).ok_or(Errno::ENOENT),
+            Plain::Rename { from, to, over } => self.files.rename(from, to, over).map(|()| 0),
+            Plain::Unlink { name } => self.files.names.remove(name).map(|_| 0).ok_or(Errno::ENOENT),
+            Plain::Allocate { fd, size } => self
+                .file_behind(fd)
+                .and_then(|file| self.files.resize(file, size, true))
+                .map(|()| 0),
+            Plain::Truncate { fd, size } => self
+                .file_behind(fd)
+                .and_then(|file| self.files.resize(file, size, false))
+                .map(|()| 0),
         };
         Some(done.unwrap_or_else(|errno| -errno.0))
     }

@@ -20,7 +20,7 @@ pub(super) enum Target {
     /// A bytes object that nobody has seen yet.
     Bytes(Py<PyAny>, Place),
     /// A buffer of the caller's.
-    Out(Slot),
+    Out(Box<Slot>),
 }
 
 /// The part of `out` that a file may fill.
@@ -42,7 +42,7 @@ pub(super) struct Ticket {
     chars: *const c_char,
     pub(super) target: Target,
     /// Why there is no path.
-    pub(super) fault: Option<PyErr>,
+    pub(super) fault: Option<Box<PyErr>>,
 }
 
 // SAFETY: `chars` points into an immutable object that the ticket holds (I2).
@@ -76,7 +76,8 @@ impl Ticket {
         let (text, chars, len) = characters(text)?;
         // SAFETY: a live C string of at least `len` bytes and a zero byte (I5).
         let whole = unsafe { core::ffi::CStr::from_ptr(chars) }.to_bytes().len() == len;
-        let fault = (!whole).then(|| PyValueError::new_err("embedded null byte in the path"));
+        let null = || Box::new(PyValueError::new_err("embedded null byte in the path"));
+        let fault = (!whole).then(null);
         let chars = if whole { chars } else { core::ptr::null() };
         Ok(Ticket { path: path.unbind(), _text: Some(text.unbind()), chars, target, fault })
     }
@@ -187,7 +188,8 @@ impl Out {
                     return Err(too_few());
                 }
                 let (view, export, place) = bytes_of(&buffers.get_item(index)?)?;
-                Ok(Target::Out(Slot { view: view.unbind(), start: 0, place, _export: export }))
+                let view = view.unbind();
+                Ok(Target::Out(Box::new(Slot { view, start: 0, place, _export: export })))
             }
             Out::Rows { view, export, base, rows } => {
                 if index >= *rows {
@@ -196,12 +198,9 @@ impl Out {
                 let len = base.len / rows;
                 // Within the export (I5: an address only).
                 let place = Place { addr: base.addr.wrapping_add(index * len), len };
-                Ok(Target::Out(Slot {
-                    view: view.clone_ref(py),
-                    start: index * len,
-                    place,
-                    _export: Arc::clone(export),
-                }))
+                let (view, start) = (view.clone_ref(py), index * len);
+                let _export = Arc::clone(export);
+                Ok(Target::Out(Box::new(Slot { view, start, place, _export })))
             }
         }
     }

@@ -2834,6 +2834,7 @@ class IoCompletion:
     def error(self) -> OSError | None: ...
     def result(self) -> int: ...
 
+@disjoint_base
 class _IoQueue:
     def __new__(
         cls,

@@ -153,7 +153,7 @@ fn check(way: Way, fault: Option<Fault>) -> bool {
     }
     assert!(sim.violations().is_empty(), "{fault:?}: {:?}", sim.violations());
     assert_eq!((sim.live_maps(), sim.in_flight()), (0, 0), "{fault:?}");
-    assert_eq!(sim.open_fds(), [], "{fault:?}");
+    assert_eq!(sim.open_fds(), [] as [i32; 0] as [i32; 0], "{fault:?}");
     sim.faults_left() == 0
 }
 

@@ -238,7 +238,7 @@ fn a_power_cut_at_any_step_leaves_whole_files() {
         assert_eq!(disk.names_lost, BTreeSet::new());
         assert_eq!(host.kernel.contents("f7"), Some(vec![8; 800]));
         assert_eq!(host.kernel.names().len(), 8);
-        assert_eq!(host.kernel.open_fds(), []);
+        assert_eq!(host.kernel.open_fds(), [] as [i32; 0]);
     }
 }
 
@@ -263,7 +263,7 @@ fn a_file_whose_fsync_failed_never_gets_its_name() {
         let disk = Disk::after(&host.steps());
         assert!(disk.whole.values().all(|whole| *whole));
         assert!(host.kernel.names().iter().all(|name| name.len() == 2));
-        assert_eq!(host.kernel.open_fds(), []);
+        assert_eq!(host.kernel.open_fds(), [] as [i32; 0]);
     }
 }
 
@@ -302,7 +302,7 @@ fn a_saved_file_survives_a_power_cut() {
         assert_eq!((disk.whole.len(), disk.names_lost.len()), (1, 0));
         let wanted: Vec<u8> = (0..5).flat_map(|i| vec![i as u8; 3000 * i]).collect();
         assert_eq!(host.kernel.contents("saved"), Some(wanted));
-        assert_eq!(host.kernel.open_fds(), []);
+        assert_eq!(host.kernel.open_fds(), [] as [i32; 0]);
     }
 }
 
@@ -311,5 +311,5 @@ fn a_saved_file_whose_fsync_failed_is_not_there() {
     let host = Recorder::new(Some(0));
     assert_eq!(save_file(&host, Direct::May), Err(Errno::EIO));
     assert_eq!(host.kernel.names(), [] as [Vec<u8>; 0]);
-    assert_eq!(host.kernel.open_fds(), []);
+    assert_eq!(host.kernel.open_fds(), [] as [i32; 0]);
 }

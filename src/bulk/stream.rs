@@ -186,21 +186,24 @@ impl<H: Host> Stream<H> {
                 self.over = true;
                 return Next::End;
             };
-            if self.job.memory()[slot as usize].result.is_some() {
-                self.queue.pop_front();
-                return self.hand_out(slot);
-            }
-            if napped {
+            let landed = self.job.memory()[slot as usize].result.is_some();
+            if napped && !landed {
                 return Next::Look;
             }
+            // What was begun goes to the system in any case: else the device would be idle while
+            // the caller works on what it gets.
             let mut ended = Vec::new();
-            let waited = self.job.wait(1, NAP_NS, &mut ended);
+            let waited = self.job.wait(u32::from(!landed), NAP_NS, &mut ended);
             napped = ended.is_empty();
             for Ended { token, result } in ended {
                 self.job.memory()[token as usize].result = Some(result);
             }
             if let Err(error) = waited {
                 return Next::Failed(error);
+            }
+            if landed {
+                self.queue.pop_front();
+                return self.hand_out(slot);
             }
         }
     }

@@ -49,6 +49,9 @@ pub(super) struct File<T> {
     /// Reads of it wait in a ring, too.
     pub(super) waits: bool,
     pub(super) tries: u8,
+    /// It was tried at once, and would have had to wait: trying again would only send its request to
+    /// the disk alone, ahead of those that a ring sends there together.
+    pub(super) missed: bool,
     /// One byte past the room there is, to tell whether the file ends there.
     pub(super) probe: Option<Box<u8>>,
 }
@@ -71,6 +74,7 @@ impl<T: Ticket> File<T> {
             failed: None,
             waits: false,
             tries: 0,
+            missed: false,
             probe: None,
         }
     }
@@ -163,8 +167,9 @@ impl<T: Ticket> Table<T> {
         self.free_pieces.push(index);
     }
 
-    /// The read that is left of a piece, and whether the descriptor still says not to wait.
-    pub(super) fn reading(&mut self, index: u32) -> Option<(Work, bool)> {
+    /// The read that is left of a piece, whether the descriptor still says not to wait, and whether it
+    /// is known to have to.
+    pub(super) fn reading(&mut self, index: u32) -> Option<(Work, bool, bool)> {
         let piece = *self.pieces.get(index as usize)?;
         let file = self.files.get_mut(piece.file as usize)?.as_mut()?;
         let addr = match &mut file.probe {
@@ -172,6 +177,7 @@ impl<T: Ticket> Table<T> {
             _ => file.memory.address(piece.at),
         };
         let len = (piece.end - piece.at) as u32;
-        Some((Work::Read { fd: file.fd, addr, len, offset: piece.at }, !file.waits))
+        let work = Work::Read { fd: file.fd, addr, len, offset: piece.at };
+        Some((work, !file.waits, file.missed))
     }
 }

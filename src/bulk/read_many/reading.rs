@@ -31,8 +31,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
             let (fd, addr) = (file.fd, block.as_mut_ptr());
             let work = Work::Read { fd, addr, len: SMALL as u32, offset: 0 };
             // SAFETY: as much room as that, and nobody else's (I5).
-            let result = unsafe { pump.attempt(&work) }.unwrap_or(0);
-            let len = result.max(0) as u64;
+            let result = unsafe { pump.attempt(&work) };
+            file.missed = result.is_none();
+            let len = result.unwrap_or(0).max(0) as u64;
             if 0 < len && len < room && pump.host().end_of(file.fd) == Ok(len) {
                 (file.want, file.end, file.memory) = (len, len, Memory::Own(block));
                 self.succeed(index);
@@ -76,9 +77,10 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
     fn read_piece(&mut self, piece: u32) -> bool {
         loop {
             let (pump, table) = self.job.parts();
-            let Some((work, says_not_to_wait)) = table.reading(piece) else { return true };
+            let Some((work, says_not_to_wait, missed)) = table.reading(piece) else { return true };
             // SAFETY: the job keeps the memory (I2).
-            if let Some(result) = unsafe { pump.attempt(&work) } {
+            let done = if missed { None } else { unsafe { pump.attempt(&work) } };
+            if let Some(result) = done {
                 if self.piece_got(piece, result) {
                     return true;
                 }

@@ -54,6 +54,7 @@ __all__ = [
     "ZcrxBuffer",
     "ZcrxQueue",
     "_IoQueue",
+    "_Pages",
     "__version__",
     "_close_all",
     "_constants",
@@ -2892,6 +2893,11 @@ def _query() -> dict[str, int]: ...
 def send_msg(
     ring: Ring | _File, res: int, data: int = 0, *, cqe_flags: int = 0, raw: bool = False
 ) -> None: ...
+
+@final
+class _Pages:
+    """Memory of ours, for `memoryview()`; made by `_read_ranges`."""
+
 def _read_ranges(
     files: _Path | _Descriptor | Iterable[_Path | _Descriptor],
     index: _Ints | None,

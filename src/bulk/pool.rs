@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bulk::host::Host;
 use crate::bulk::work::{Ended, Work};
+use crate::sys::tree::without_signals;
 
 /// Workers that are kept waiting need little.
 const STACK: usize = 64 << 10;
@@ -71,8 +72,10 @@ impl<H: Host> Pool<H> {
     fn hire(&mut self) {
         let (host, shared) = (self.host.clone(), Arc::clone(&self.shared));
         let builder = thread::Builder::new().name("uring_rs-file".into()).stack_size(STACK);
+        // Signals are the interpreter's affair, and are to end the waits of its threads, not ours.
+        let begun = without_signals(|| builder.spawn(move || serve(&host, &shared)));
         // One thread less is no failure.
-        self.workers.extend(builder.spawn(move || serve(&host, &shared)));
+        self.workers.extend(begun);
     }
 
     /// Wait for `min` works to have ended, at most so long, and take all that have.

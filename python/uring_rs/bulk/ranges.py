@@ -46,23 +46,27 @@ class Ranges(Sequence[memoryview]):
     long as this object or a view is there, the memory that was read into stays locked.
     """
 
-    __slots__ = ("_parts", "_sizes", "_starts", "_stride", "eof", "errors", "out", "stats")
+    # The texts are what help() and inspect show of a slot.
+    __slots__ = {  # noqa: RUF023
+        "out": "The memory that was read into: what was given, or what was made.",
+        "eof": "The ranges that the end of their file cut short, in ascending order.",
+        "errors": """The ranges that failed, with errors="yield". Of them, what was read before is
+        there.""",
+        "stats": """How it was done. Requests by carrier: `at_once` (cached), `plain` (a plain
+        system call), `ring`, `threads`; `enters`, calls of io_uring_enter(2). Requests by way:
+        `buffered` (through the page cache), `direct` (past it), `bounced` (those of them that went
+        through memory of the engine's, for want of alignment). `merged`: ranges that were read
+        together with the one before; `bytes`: all that was read.""",
+        "_parts": None,
+        "_sizes": None,
+        "_starts": None,
+        "_stride": None,
+    }
 
     out: Any
-    """The memory that was read into: what was given, or what was made."""
-
     eof: Sequence[int]
-    """The ranges that the end of their file cut short, in ascending order."""
-
     errors: dict[int, OSError]
-    """The ranges that failed, with errors="yield". Of them, what was read before is there."""
-
     stats: dict[str, int]
-    """How it was done. Requests by carrier: `at_once` (cached), `plain` (a plain system call),
-    `ring`, `threads`; `enters`, calls of io_uring_enter(2). Requests by way: `buffered` (through
-    the page cache), `direct` (past it), `bounced` (those of them that went through memory of the
-    engine's, for want of alignment). `merged`: ranges that were read together with the one
-    before; `bytes`: all that was read."""
 
     def __init__(
         self,

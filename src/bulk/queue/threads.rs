@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::bulk::queue::host::{real_bell, ring_real_bell, QueueHost};
 use crate::bulk::queue::op::Op;
+use crate::sys::tree::without_signals;
 use crate::sys::{file, syscall, Errno};
 
 /// So many at most: beyond that they only stand in each other's way.
@@ -93,7 +94,7 @@ impl<H: QueueHost> ThreadCarrier<H> {
             let (host, shared) = (self.host.clone(), Arc::clone(&self.shared));
             let builder = thread::Builder::new().name("uring_rs-queue".into()).stack_size(STACK);
             // One thread less is no failure.
-            self.workers.extend(builder.spawn(move || serve(&host, &shared)));
+            self.workers.extend(without_signals(|| builder.spawn(move || serve(&host, &shared))));
         }
         if self.workers.is_empty() {
             // No thread is to be had: then it is done here, now.

@@ -264,6 +264,11 @@ impl Walk<'_, '_, '_, '_> {
             worker.check()?;
             let Some(frame) = stack.last_mut() else { return Ok(()) };
             let Some(name) = frame.folders.pop() else {
+                // Files of it that others still copy would keep all folders open that are left
+                // meanwhile, one above the other.
+                if stack.len() > window {
+                    self.giver.finish(worker)?;
+                }
                 self.leave(&mut stack);
                 continue;
             };

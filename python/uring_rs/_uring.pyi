@@ -3001,6 +3001,7 @@ def _copy(
     specials: bool,
     threads: int | None,
     progress: Callable[[int, int | None, int], object] | None,
+    way: str,
     /,
 ) -> tuple[bytes, dict[str, int], list[tuple[int, str | None, bytes, bytes | None]]]: ...
 def _stat_many(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, AnyStr, Literal, TypeAlias, overload
 
 from ._native import TreeWalk, _copy, _stat_many
+from .backend import way
 
 if TYPE_CHECKING:
     from _typeshed import StrOrBytesPath
@@ -101,6 +102,10 @@ def copy(
     in folders that take no new names. Folders are made with mode 0700 and get their own when they
     are full; after an error those not finished keep 0700.
 
+    The kernel copies or shares the bytes where it can. From one file system to another it cannot:
+    small files are then read and written, of large ones some pieces are read while others are
+    written, by a ring or, where that is refused, by threads.
+
     Nothing is forced to the disk: what a power failure may take is as with `cp`.
 
     *Symbolic links and races*: `src` and `dst` themselves may lead through links, and a single file
@@ -134,6 +139,7 @@ def copy(
         bool(specials),
         threads,
         progress,
+        way(require_uring=False),
     )
 
     def shown(path: bytes | None) -> str | bytes | None:

@@ -92,6 +92,8 @@ pub struct Control {
     stop: AtomicBool,
     /// What has been done.
     pub counts: Counts,
+    /// Rings are not to be used.
+    pub no_ring: AtomicBool,
     /// How many bytes there are in all, where that is known beforehand; or 0.
     pub total: AtomicU64,
 }

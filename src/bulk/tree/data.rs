@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::control::{add, Worker};
+use super::overlap::{copy_overlapped, WORTH};
 use super::trouble::{Trouble, Whose};
 use crate::sys::tree::{self as sys, Stat};
 use crate::sys::Errno;
@@ -163,8 +164,13 @@ pub fn copy_data_fallback(
     range: Range<u64>,
     expected: u64,
 ) -> Result<u64, Trouble> {
+    let mut at = range.start;
+    if expected.min(range.end).saturating_sub(at) >= WORTH {
+        at = copy_overlapped(worker, from, to, at..expected.min(range.end))?;
+    }
+    // Small files, and what has been added to a larger one meanwhile.
     let mut room = worker.take(ROOM);
-    let result = read_and_write(worker, &mut room, from, to, range, expected);
+    let result = read_and_write(worker, &mut room, from, to, at..range.end, expected);
     worker.give(room);
     result
 }

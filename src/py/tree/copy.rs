@@ -1,13 +1,16 @@
 //! `copy`: the engine's run, with the GIL released.
 
 use std::ffi::CString;
+use std::sync::atomic::Ordering;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::host::PyHost;
+use crate::bulk::pump::Way;
 use crate::bulk::tree::{self, Control, Options, Problem};
+use crate::py::jobs;
 use crate::sys::syscall::cpu_count;
 
 /// More threads than this only wait for each other.
@@ -37,7 +40,7 @@ fn threads(wanted: Option<usize>) -> PyResult<usize> {
 
 /// Where it went, what was done, what failed.
 #[pyfunction]
-#[pyo3(signature = (src, dst, recursive, collect, specials, threads, progress, /))]
+#[pyo3(signature = (src, dst, recursive, collect, specials, threads, progress, way, /))]
 #[allow(clippy::too_many_arguments)] // one call, made by uring_rs.tree alone
 pub(crate) fn _copy<'py>(
     py: Python<'py>,
@@ -48,12 +51,14 @@ pub(crate) fn _copy<'py>(
     specials: bool,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
+    way: &str,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyDict>, Vec<Told<'py>>)> {
     let (src, dst) = (path(src)?, path(dst)?);
     let threads = self::threads(threads)?;
     let options = Options { recursive, collect, specials, threads };
     let mut host = PyHost::new(progress);
     let control = Control::default();
+    control.no_ring.store(jobs::way(way)? == Way::Threads, Ordering::Relaxed);
     let (problems, goal) = py.detach(|| tree::copy(&src, &dst, options, &control, &mut host));
     if let Some(error) = host.error.take() {
         return Err(error);

@@ -78,10 +78,24 @@ def cargo(session: nox.Session, *args: str, **env: str) -> None:
     session.run("cargo", *args, env=settings, external=True)
 
 
+# The wheels of this run: sessions of the same Python share one.
+_wheels: dict[tuple[object, str], Path] = {}
+
+
 def install_wheel(session: nox.Session, profile: str = "dev", **env: str) -> None:
-    """Build the extension for this session's Python and install it there."""
+    """Build the extension for this session's Python, once, and install it there."""
+    wheel = _wheels.get((session.python, profile)) if not env else None
+    if wheel is None:
+        wheel = build_wheel(session, profile, **env)
+        if not env:
+            _wheels[session.python, profile] = wheel
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+
+
+def build_wheel(session: nox.Session, profile: str, **env: str) -> Path:
     session.install(*nox.project.dependency_groups(PROJECT, "build"))
-    out = Path(session.create_tmp()) / "wheels"
+    # Not in the session's own folder: `tests` throws that away.
+    out = TARGET / "wheels" / session.name
     shutil.rmtree(out, ignore_errors=True)
     python = str(Path(session.bin) / "python")
     # The wheel stays on this machine: no tag for other Linuxes is wanted, so none is computed.
@@ -89,7 +103,7 @@ def install_wheel(session: nox.Session, profile: str = "dev", **env: str) -> Non
     settings = {"CARGO_TARGET_DIR": str(TARGET), **env}
     session.run("maturin", "build", *options, "--out", str(out), *session_target(env), env=settings)
     (wheel,) = out.glob("*.whl")
-    session.install("--force-reinstall", "--no-deps", str(wheel))
+    return wheel
 
 
 def session_target(env: dict[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import stat
@@ -276,3 +277,20 @@ def test_few_descriptors(uring: Any, tmp_path: Path) -> None:
     env = {"URING_RS_DISABLE": "1"} if uring.plain else {}
     run_child(code, "cp", "-r", str(source), str(tmp_path / "copy"), env=env)
     assert_same(source, tmp_path / "copy")
+
+
+def test_json_tells_what_was_done(uring: Any, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "folder").mkdir(parents=True)
+    (tmp_path / "tree" / "folder" / "file").write_bytes(b"12345")
+    (tmp_path / "tree" / "link").symlink_to("folder/file")
+    out, said = uring(
+        "cp", "-r", "--json", tmp_path / "tree", tmp_path / "none", tmp_path / "folder", expect=1
+    )
+    assert out == b""  # several sources, and no folder to put them into
+    assert "is no directory" in said[0]
+    out, _ = uring("cp", "-r", "--json", tmp_path / "tree", tmp_path / "copy")
+    told = json.loads(out)
+    assert told["source"] == str(tmp_path / "tree")
+    assert told["target"] == str(tmp_path / "copy")
+    assert (told["files"], told["directories"], told["symlinks"]) == (1, 2, 1)
+    assert (told["bytes"], told["errors"]) == (5, 0)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 from types import FrameType
 from typing import Any
 
-from ..tree import copy
+from ..tree import CopyResult, copy
 from .messages import Reporter, shown
 from .progress import Progress, make_progress
 from .session import tell_backend
@@ -31,8 +33,11 @@ class Terminated(BaseException):
 class _Copier:
     """Copies one source after the other, and tells what fails."""
 
-    def __init__(self, recursive: bool, report: Reporter, progress: Progress) -> None:
+    def __init__(
+        self, recursive: bool, as_json: bool, report: Reporter, progress: Progress
+    ) -> None:
         self._recursive = recursive
+        self._as_json = as_json
         self._report = report
         self._progress = progress
         self._made: set[bytes] = set()
@@ -59,6 +64,8 @@ class _Copier:
         )
         for error in done.errors:
             self._fail(error)
+        if self._as_json:
+            print(json.dumps(_told(source, done)))
         if not done.errors:
             self._made.add(goal)
 
@@ -79,6 +86,17 @@ class _Copier:
         elif other is not None:
             what += f" (copying to {shown(other)})"
         self._report.fail_at(path, what)
+
+
+def _told(source: bytes, done: CopyResult) -> dict[str, object]:
+    """What was done with one source, as `cp --json` tells it."""
+    told: dict[str, object] = {"source": os.fsdecode(source), "target": os.fsdecode(done.target)}
+    told["bytes"] = done.bytes
+    for field in fields(done):
+        if field.name not in ("target", "errors"):
+            told[field.name] = getattr(done, field.name)
+    told["errors"] = len(done.errors)
+    return told
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -105,7 +123,9 @@ def _total(sources: Sequence[bytes], recursive: bool) -> int | None:
         return None
 
 
-def run(sources: Sequence[bytes], target: bytes, recursive: bool, report: Reporter) -> None:
+def run(
+    sources: Sequence[bytes], target: bytes, recursive: bool, as_json: bool, report: Reporter
+) -> None:
     """Copy these files, or with `recursive` also directories, to the target or into it."""
     tell_backend(report)
     into = os.path.isdir(target)
@@ -114,7 +134,7 @@ def run(sources: Sequence[bytes], target: bytes, recursive: bool, report: Report
         return
     progress = make_progress(report, _total(sources, recursive))
     before = _catch_signals()
-    copier = _Copier(recursive, report, progress)
+    copier = _Copier(recursive, as_json, report, progress)
     try:
         for source in sources:
             copier.copy(source, target, into)

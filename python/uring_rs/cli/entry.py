@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "and not copied.",
     )
     copy.add_argument("-r", "-R", "--recursive", action="store_true", help="directories too")
+    copy.add_argument("--json", action="store_true", help="what was done, one JSON object a source")
     copy.add_argument("sources", nargs="+", metavar="SRC")
     copy.add_argument("target", metavar="DST")
     _add_bench(commands)
@@ -193,7 +194,7 @@ def _command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Call
 
     sources = [os.fsencode(source) for source in given.sources]
     target = os.fsencode(given.target)
-    return finish(lambda: cp.run(sources, target, given.recursive, report))
+    return finish(lambda: cp.run(sources, target, given.recursive, given.json, report))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -281,14 +281,15 @@ class _Table:
 
     def __init__(self, title: str) -> None:
         self._live: Any = None
+        # Not as the table's own: that would be cut where the table ends, in the middle of a path.
+        print(title, flush=True)
         try:
             table = importlib.import_module("rich.table")
             live = importlib.import_module("rich.live")
         except ImportError:
-            print(title)
             self._print(_COLUMNS)
             return
-        self._table = table.Table(title=title)
+        self._table = table.Table()
         for name in _COLUMNS:
             self._table.add_column(name, justify="right" if name else "left")
         self._live = live.Live(self._table, auto_refresh=False)

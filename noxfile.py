@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -127,34 +128,44 @@ def pytest(session: nox.Session, *args: str, **env: str) -> None:
 # They need the large packages of the docs session.
 NOT_HERE = ("--ignore=tests/docs", "--ignore=tests/ecosystem")
 
+# The folders of tests that take longest, by measurement.
+CONFORMANCE = ROOT / "tests" / "conformance"
+LONGEST = ("tests/lifecycle", "tests/property", "tests/bulk", "tests/cli", "tests/selector")
 
-def run_in_halves(session: nox.Session, *args: str) -> None:
-    """All tests but those that must be alone, in two processes: most of them wait most of the time.
+
+def test_groups() -> list[list[str]]:
+    """What is run in one process each, the longest first: all tests but the documentation's."""
+    apart = {"tests/docs", "tests/ecosystem"}
+    conformance = sorted(str(each.relative_to(ROOT)) for each in CONFORMANCE.glob("test_*.py"))
+    half = len(conformance) // 2
+    folders = {str(each.parent.relative_to(ROOT)) for each in ROOT.glob("tests/*/test_*.py")}
+    first = [name for name in LONGEST if name in folders]
+    rest = sorted(folders - apart - set(first) - {str(CONFORMANCE.relative_to(ROOT))})
+    files = sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_*.py"))
+    return [conformance[:half], conformance[half:], *([name] for name in first), [*rest, *files]]
+
+
+def run_side_by_side(session: nox.Session, *args: str) -> None:
+    """All tests but those that must be alone, two processes at a time: most wait most of the time.
 
     Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
-    # What takes longest together, by measurement; those below it take about as long.
-    first = {"tests/conformance", "tests/cli", "tests/bulk", "tests/ioqueue", "tests/selector"}
-    folders = {str(each.parent.relative_to(ROOT)) for each in ROOT.glob("tests/*/test_*.py")}
-    files = {str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_*.py")}
-    second = sorted((folders | files) - first - {"tests/docs", "tests/ecosystem"})
-    common = ["--min-passed=1", "-m", "not alone", *args]
-    report = Path(session.create_tmp()) / "second-half.txt"
+    program = [str(Path(session.bin) / "pytest"), "-m", "not alone", "-p", "no:cacheprovider"]
     env = {name: value for name, value in session.env.items() if value is not None}
-    command = [str(Path(session.bin) / "pytest"), *common, "-p", "no:cacheprovider", *second]
-    with report.open("wb") as out:
-        other = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **env}
+
+    def run(group: list[str]) -> bool:
+        command = [*program, "--min-passed=1", *args, *group]
+        ran = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
-    try:
-        session.run("pytest", *common, *sorted(first))
-    finally:
-        # Whatever became of the first half, the second has something to say, too.
-        failed = other.wait() != 0
-        print("the second half:", *command, flush=True)
-        print(report.read_text(errors="replace"), flush=True)
-    if failed:
-        session.error("the second half failed")
+        # In one piece, so that those of two do not mix.
+        print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
+        return ran.returncode == 0
+
+    with ThreadPoolExecutor(2) as pool:
+        passed = list(pool.map(run, test_groups()))
+    if not all(passed):
+        session.error(f"{passed.count(False)} of {len(passed)} groups of tests failed")
 
 
 @nox.session(python=first_python())
@@ -245,7 +256,7 @@ def tests(session: nox.Session, version: str) -> None:
         if session.posargs:
             pytest(session, *NOT_HERE, *profile)
             return
-        run_in_halves(session, *profile)
+        run_side_by_side(session, *profile)
         # A CI machine is ours to change for a moment; a contributor's is not.
         if os.environ.get("CI"):
             pytest(session, *NOT_HERE, "-m", "alone", "--host-changes")

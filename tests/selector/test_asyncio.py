@@ -41,7 +41,6 @@ SHORT = {
     "test_sock_lowlevel.EPollEventLoopTests": 9,
     "test_streams": 50,
     "test_server": 1,
-    "test_buffered_proto": 1,
 }
 # Of the first, which is long, what has to do with descriptors.
 PATTERNS = [

@@ -1,8 +1,8 @@
 //! Trees of files: copying them, asking for the status of many, walking.
 //!
 //! Nearly all of it is plain system calls, from the calling thread and a few helpers: the kernel hands
-//! what a ring could do of this to workers of its own, which is slower (measured). What a ring is
-//! good for is the bytes of a large file that the kernel does not copy itself: `overlap`.
+//! what a ring could do of this to workers of its own, which is slower (measured). A ring
+//! is used only for the bytes of a large file that the kernel does not copy itself: `overlap`.
 //!
 //! `copy` one file or a tree · `entry` one name · `place` the name it gets when it is whole ·
 //! `data` its bytes · `meta` owner, attributes, mode, times · `node` folders under way · `links`

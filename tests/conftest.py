@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "nothing",
     )
     group.addoption(
+        "--not-again",
+        action="store_true",
+        help="leave out the tests marked once: they ran on another Python, and depend on none",
+    )
+    group.addoption(
         "--host-changes",
         action="store_true",
         help="run the tests marked alone, which change kernel settings of this host for a moment",
@@ -59,11 +64,12 @@ def _why_not_alone(config: pytest.Config) -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "soak" not in config.option.markexpr:
-        soak = [item for item in items if item.get_closest_marker("soak")]
-        if soak:
-            config.hook.pytest_deselected(items=soak)
-            items[:] = [item for item in items if item not in soak]
+    out = [] if "soak" in config.option.markexpr else ["soak"]
+    out += ["once"] if config.getoption("--not-again") else []
+    left = [item for item in items if any(item.get_closest_marker(name) for name in out)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     reason = _why_not_alone(config)
     for item in items:
         if reason and item.get_closest_marker("alone"):

@@ -60,9 +60,10 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 
 
 def sessions() -> set[str]:
-    """The nox sessions there are, from the noxfile's own decorators."""
-    text = (ROOT / "noxfile.py").read_text()
-    return set(re.findall(r"^@nox\.session.*\n(?:@.*\n)*def (\w+)\(", text, re.MULTILINE))
+    """The nox sessions there are, from their own decorators."""
+    texts = [path.read_text() for path in (ROOT / ".ci" / "sessions").glob("*.py")]
+    found = r"^@nox\.session.*\n(?:@.*\n)*def (\w+)\("
+    return {name for text in texts for name in re.findall(found, text, re.MULTILINE)}
 
 
 def check_cli(words: list[str]) -> None:

@@ -1,0 +1,160 @@
+"""What a submission must pass: lint, the crate, types, tests on every Python, docs, package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nox
+from common import (
+    FEATURES,
+    NOT_HERE,
+    PROJECT,
+    ROOT,
+    TARGET,
+    cargo,
+    every_python,
+    find_python,
+    first_python,
+    install_wheel,
+    pytest,
+)
+
+# The folders of tests that take longest, by measurement.
+CONFORMANCE = ROOT / "tests" / "conformance"
+LONGEST = ("tests/lifecycle", "tests/property", "tests/bulk", "tests/cli", "tests/selector")
+
+
+def test_groups() -> list[list[str]]:
+    """What is run in one process each, the longest first: all tests but the documentation's."""
+    apart = {"tests/docs", "tests/ecosystem"}
+    conformance = sorted(str(each.relative_to(ROOT)) for each in CONFORMANCE.glob("test_*.py"))
+    half = len(conformance) // 2
+    folders = {str(each.parent.relative_to(ROOT)) for each in ROOT.glob("tests/*/test_*.py")}
+    first = [name for name in LONGEST if name in folders]
+    rest = sorted(folders - apart - set(first) - {str(CONFORMANCE.relative_to(ROOT))})
+    files = sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_*.py"))
+    return [conformance[:half], conformance[half:], *([name] for name in first), [*rest, *files]]
+
+
+def run_side_by_side(session: nox.Session, *args: str) -> None:
+    """All tests but those that must be alone, two processes at a time: most wait most of the time.
+
+    Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
+    """
+    program = [str(Path(session.bin) / "pytest"), "-m", "not alone", "-p", "no:cacheprovider"]
+    env = {name: value for name, value in session.env.items() if value is not None}
+
+    def run(group: list[str]) -> bool:
+        command = [*program, "--min-passed=1", *args, *group]
+        ran = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **env}
+        )
+        # In one piece, so that those of two do not mix.
+        print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
+        return ran.returncode == 0
+
+    with ThreadPoolExecutor(2) as pool:
+        passed = list(pool.map(run, test_groups()))
+    if not all(passed):
+        session.error(f"{passed.count(False)} of {len(passed)} groups of tests failed")
+
+
+@nox.session(python=first_python())
+def lint(session: nox.Session) -> None:
+    """rustfmt, clippy with and without the Python face, ruff."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    cargo(session, "fmt", "--all", "--check")
+    for features in FEATURES:
+        cargo(session, "clippy", "--all-targets", *features, "--", "-D", "warnings")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=first_python())
+def rust(session: nox.Session) -> None:
+    """The crate without Python: it must build, pass its tests and its loom models."""
+    cargo(session, "build", "--no-default-features")
+    cargo(session, "test", "--no-default-features")
+    cargo(session, "test", "--no-default-features", "--features", "sim")
+    # Another cfg would throw away every build of the shared directory, hence one of its own; and
+    # the models want speed from the optimizer, not the minutes of a fat link.
+    loom = {
+        "RUSTFLAGS": f"{os.environ.get('RUSTFLAGS', '')} --cfg loom".strip(),
+        "CARGO_TARGET_DIR": str(TARGET / "loom"),
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
+    }
+    models = ["--no-default-features", "--release", "--test", "loom_queues"]
+    cargo(session, "test", *models, **loom)
+
+
+@nox.session(python=first_python())
+def types(session: nox.Session) -> None:
+    """mypy --strict over the package and the typing tests; the stub against the real module."""
+    session.install(*nox.project.dependency_groups(PROJECT, "types"))
+    install_wheel(session)
+    session.run("mypy", "--strict", "python/uring_rs", "tests/typing")
+    programs = ("run", "chart", "summary", "worker", "profile")
+    with session.chdir("benchmarks"):
+        session.run("mypy", "--strict", *(f"{name}.py" for name in programs))
+    allowed = ROOT / "tests" / "typing" / "stubtest-allowlist.txt"
+    options = ["--allowlist", str(allowed)] if allowed.exists() else []
+    # Away from python/, whose package has no compiled module: the installed one is meant.
+    session.chdir(session.create_tmp())
+    session.run("python", "-m", "mypy.stubtest", "uring_rs._uring", *options, env={"MYPYPATH": ""})
+
+
+@nox.session(python=first_python())
+def docs(session: nox.Session) -> None:
+    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
+    session.install(*nox.project.dependency_groups(PROJECT, "docs"))
+    install_wheel(session)
+    pytest(session, "tests/docs", "tests/ecosystem")
+
+
+@nox.session(python=first_python())
+def package(session: nox.Session) -> None:
+    """A source distribution that installs, and the README's first command on what it installed."""
+    session.install(*nox.project.dependency_groups(PROJECT, "build"))
+    out = Path(session.create_tmp()) / "sdist"
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("maturin", "sdist", "--out", str(out))
+    (sdist,) = out.glob("*.tar.gz")
+    session.run("pip", "uninstall", "--yes", "--quiet", "uring_rs", silent=True)
+    # Optimized, but without the minutes that linking all at once takes; and without the group of
+    # test packages: nothing may be needed.
+    build = {
+        "CARGO_TARGET_DIR": str(TARGET),
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
+    }
+    session.install("--no-build-isolation", "--no-deps", str(sdist), env=build)
+    session.run("python", "tests/helpers/readme.py", "run-job", str(Path(session.bin) / "python"))
+
+
+@nox.session
+@nox.parametrize(["python", "version"], every_python())
+def tests(session: nox.Session, version: str) -> None:
+    """The Python suite on each Python found, against a wheel with the debug checks on."""
+    if not session.python:
+        session.skip(f"no Python {version} on PATH or under ~/.pyenv/versions")
+    session.install(*nox.project.dependency_groups(PROJECT, "test"))
+    install_wheel(session)
+    # All examples on the oldest Python; the others look for what differs between Pythons.
+    first = find_python(version) == first_python()
+    profile = [] if first else ["--hypothesis-profile=quick", "--not-again"]
+    try:
+        if session.posargs:
+            pytest(session, *NOT_HERE, *profile)
+            return
+        run_side_by_side(session, *profile)
+        # A CI machine is ours to change for a moment; a contributor's is not.
+        if os.environ.get("CI"):
+            pytest(session, *NOT_HERE, "-m", "alone", "--host-changes")
+    finally:
+        # The tests leave links to anywhere there, and cargo follows them when it packs.
+        shutil.rmtree(session.create_tmp(), ignore_errors=True)

@@ -18,10 +18,11 @@ import gate
 import long
 import sanitize
 import soak
+import website
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "long", "sanitize", "soak"]
+__all__ = ["gate", "long", "sanitize", "soak", "website"]

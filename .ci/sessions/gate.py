@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
+import website
 from common import (
     FEATURES,
     NOT_HERE,
@@ -110,10 +111,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=first_python())
 def docs(session: nox.Session) -> None:
-    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
+    """The code blocks of README.md and docs/, Dask and pandas through uring://, the site."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs"))
     install_wheel(session)
     pytest(session, "tests/docs", "tests/ecosystem")
+    website.build(session)
 
 
 @nox.session(python=first_python())

@@ -235,3 +235,15 @@ def test_named_files_exist(page: Path) -> None:
     named = set(CODE_PATH.findall(page.read_text(encoding="utf-8")))
     missing = sorted(name for name in named if not list(ROOT.glob(name.rstrip("/"))))
     assert not missing, f"{page.name} names what is not there"
+
+
+FIGURE = re.compile(r"\d[\d.]* (?:ns|µs|ms|s|KiB)\b")
+
+
+@pytest.mark.parametrize("page", ["explanation/performance.md", "explanation/threads.md"])
+def test_figures_are_those_of_the_readme(page: str) -> None:
+    """Measured again, they change in the README's tables: then the pages must follow."""
+    told = set(FIGURE.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    sizes = {"4 KiB", "1 KiB", "64 KiB"}
+    measured = set(FIGURE.findall(readme.README.read_text(encoding="utf-8")))
+    assert told - sizes <= measured

@@ -43,6 +43,7 @@ class Docstrings(griffe.Extension):
             text = inspect.getdoc(real)
             if text and not each.docstring:
                 each.docstring = griffe.Docstring(text, parent=each)
+        self._slots(pkg["bulk.ranges.Ranges"])
         self._shorten_sqe(compiled["Sqe"])
         self._arrange(pkg, set())
 
@@ -56,6 +57,14 @@ class Docstrings(griffe.Extension):
             elif not each.is_alias and each.is_module and each is not compiled:
                 self._lead(each, compiled)
 
+    def _slots(self, kind: griffe.Class) -> None:
+        """The texts of a class that has them in its __slots__."""
+        slots = getattr(importlib.import_module(kind.module.path), kind.name).__slots__
+        for name, text in slots.items():
+            if text and not kind.members[name].docstring:
+                each = kind.members[name]
+                each.docstring = griffe.Docstring(inspect.cleandoc(text), parent=each)
+
     def _shorten_sqe(self, sqe: griffe.Class) -> None:
         """The methods of Sqe are those of Ring once more: their texts stand there."""
         for name, each in sqe.members.items():
@@ -64,10 +73,16 @@ class Docstrings(griffe.Extension):
                 each.docstring = griffe.Docstring(text, parent=each)
 
     def _arrange(self, module: griffe.Object, seen: set[str]) -> None:
-        for each in module.members.values():
+        for each in list(module.members.values()):
             if each.is_alias or each.path in seen:
                 continue
             seen.add(each.path)
+            if each.is_function:
+                # The types of each way to call it say no more than the texts, five times.
+                each.overloads = None
+            if each.is_class and "__new__" in each.members and "__init__" not in each.members:
+                # Where the parameters of a class are looked for.
+                each.members["__init__"] = each.members["__new__"]
             if each.docstring:
                 each.docstring.value = facts_as_list(each.docstring.value)
             self._arrange(each, seen)

@@ -46,9 +46,9 @@ FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 def example(path: Path) -> str:
     """An example as a page: its docstring, then all of it."""
     text = path.read_text(encoding="utf-8")
-    said = ast.get_docstring(ast.parse(text)) or ""
-    title, _, rest = said.partition("\n\n")
-    body = text.split('"""\n', 2)[2].lstrip("\n")
+    tree = ast.parse(text)
+    title, _, rest = (ast.get_docstring(tree) or "").partition("\n\n")
+    body = "\n".join(text.splitlines()[tree.body[0].end_lineno or 0 :]).strip("\n") + "\n"
     title = " ".join(title.split()).rstrip(".")
     return f"# {path.name}: {title}\n\n{rest}\n\n```python\n{body}```\n"
 
@@ -65,7 +65,7 @@ def _entry(entry: Any) -> Any:
         return None if entry in PERHAPS and not (ROOT / source).exists() else entry
     ((title, below),) = entry.items()
     if below == "EXAMPLES":
-        return {title: list(EXAMPLES.values())}
+        return {title: [{Path(name).name: page} for name, page in EXAMPLES.items()]}
     if isinstance(below, list):
         return {title: [kept for each in below if (kept := _entry(each)) is not None]}
     return entry

@@ -161,7 +161,11 @@ ring = Ring(2)
 for _ in range(3):
     ring.prep_nop(flags=SqeFlags.IO_LINK)
 """,
-    "the ring is disabled": "ring = Ring(8, flags=SetupFlags.R_DISABLED); ring.prep_nop(); ring.submit()",
+    "the ring is disabled": """
+ring = Ring(8, flags=SetupFlags.R_DISABLED)
+ring.prep_nop()
+ring.submit()
+""",
     "a ring needs at least": "Ring(0)",
     "… entries are too many": "Ring(100_000)",
     "this kernel has no": """
@@ -274,7 +278,11 @@ list(found)
     "is a directory, and not": "os.mkdir('a'); uring_rs.copy('a', 'b')",
     "cannot be copied into": "os.mkdir('a'); uring_rs.copy('a', 'a/b', recursive=True)",
     "is the same file": RANGES + "uring_rs.copy('file', 'file')",
-    "not copied: it is a named pipe": "os.mkdir('a'); os.mkfifo('a/fifo'); uring_rs.copy('a', 'b', recursive=True, specials=False)",
+    "not copied: it is a named pipe": """
+os.mkdir('a')
+os.mkfifo('a/fifo')
+uring_rs.copy('a', 'b', recursive=True, specials=False)
+""",
     "there is no hash": "uring_rs.checksum_many(['file'], 'shake_128')",
     "the file is not registered": QUEUE + "queue.prepare(IoOp.SYNC, writer)",
     "… requests are unfinished": IN_FLIGHT + "[queue.prepare(IoOp.SYNC, reader) for _ in range(2)]",

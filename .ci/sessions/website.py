@@ -8,12 +8,12 @@ import nox
 from common import PROJECT, first_python, install_wheel
 
 
-def build(session: nox.Session) -> None:
-    """Build the site; a link or an anchor that leads nowhere, or a warning, fails it."""
-    out = Path(session.create_tmp()) / "site"
+def command(session: nox.Session) -> list[str]:
+    """What builds the site; a link or an anchor that leads nowhere, or a warning, fails it."""
     # The theme's note on a future mkdocs, which the group `site` excludes.
-    quiet = {"NO_MKDOCS_2_WARNING": "1"}
-    session.run("mkdocs", "build", "--strict", "--site-dir", str(out), env=quiet)
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    out = Path(session.create_tmp()) / "site"
+    return ["mkdocs", "build", "--strict", "--site-dir", str(out)]
 
 
 @nox.session(python=first_python(), default=False)
@@ -22,4 +22,4 @@ def site(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, "site"))
     # For the texts of the compiled module.
     install_wheel(session)
-    build(session)
+    session.run(*command(session))

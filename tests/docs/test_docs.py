@@ -5,7 +5,8 @@ block of docs/ in a shell of its own. (Those of the pages at the top install, an
 their commands must exist, and other sessions run them.) The marker `<!-- continues -->` above a
 block puts the blocks before it in front, in the same folder; a block of text marked
 `<!-- output -->` must be what the block above it prints. A block that cannot run here is marked
-`<!-- not run: why -->`: its commands must exist all the same, its Python must compile.
+`<!-- not run: why -->`: its commands must exist all the same, its Python must compile; one marked
+`<!-- needs PROGRAM -->` is skipped where there is no such program.
 """
 
 from __future__ import annotations
@@ -92,6 +93,9 @@ def runnable() -> Sequence[Any]:
 
 @pytest.mark.parametrize("block", runnable())
 def test_block_runs(block: readme.Block, tmp_path: Path) -> None:
+    needed = block.marker.removeprefix("needs ")
+    if needed != block.marker and not shutil.which(needed):
+        pytest.skip(f"no {needed} here")
     shutil.copy(readme.README, tmp_path)
     printed = ""
     for language, parts in itertools.groupby(chain(block), lambda each: each.language):

@@ -1,9 +1,9 @@
 """An echo server: one request accepts all connections, one receives all messages of a connection.
 
 The kernel puts what it receives into buffers of a pool, and the same buffer is sent back: no byte
-is copied in Python. Memory is bounded whatever the clients do: of one that sends and does not read,
-only so many messages are taken, and when the pool is empty, receiving ends by itself until buffers
-come back. (Many such clients can still keep the pool empty for all. A real server drops them.)
+is copied in Python. When the pool is empty, receiving ends by itself until buffers come back. So
+that a client which sends and does not read cannot keep all of them, it gets a few; what the kernel
+has received beyond those by then is copied, and no more is taken of it until it reads.
 
     python examples/echo_server.py 7777
 """
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import uring_rs
 from uring_rs import PooledBuffer, Request, Ring
 
-ENOUGH = 8  # messages of one connection that may wait to be sent
+ENOUGH = 4  # buffers of the pool that one connection may have
 
 
 @dataclass(eq=False)
@@ -34,7 +34,7 @@ class Connection:
     fd: int
     receiving: Request | None = None
     sending: bool = False
-    unsent: deque[PooledBuffer] = field(default_factory=deque)
+    unsent: deque[PooledBuffer | bytes] = field(default_factory=deque)
     ended: bool = False
 
 
@@ -58,7 +58,7 @@ class EchoServer:
         with Ring(256) as self.ring:
             self.pool = self.ring.buffer_ring(self.buffers, self.size)
             self.ring.prep_poll_add(self._stop, select.POLLIN, user_data=self._stop)
-            self.ring.prep_multishot_accept(self.listener, user_data=self.listener)
+            self._accept()
             while all(cqe.user_data != self._stop for cqe in self._round()):
                 pass
         # Closing the ring has cancelled all that was under way, so nobody uses these any more.
@@ -66,6 +66,9 @@ class EchoServer:
             connection.unsent.clear()
             os.close(connection.fd)
         self.connections.clear()
+
+    def close(self) -> None:
+        """Let go of what `stop` uses, when nobody will call it any more."""
         os.close(self._stop)
 
     def _round(self) -> Iterator[uring_rs.Completion]:
@@ -78,6 +81,8 @@ class EchoServer:
                     self._sent(connection, cqe)
                 case self.listener:
                     self._accepted(cqe)
+                case "accept":
+                    self._accept()
             yield cqe
         # Buffers have come back meanwhile, perhaps.
         ready = [each for each in self.paused if len(each.unsent) < ENOUGH]
@@ -90,8 +95,13 @@ class EchoServer:
             connection = Connection(cqe.result())
             self.connections.add(connection)
             self._receive(connection)
-        if not cqe.more:  # too many open files, say: go on when there is room
-            self.ring.prep_multishot_accept(self.listener, user_data=self.listener)
+        if cqe.res < 0:  # too many open files, say: again in a moment
+            self.ring.prep_timeout(0.1, user_data="accept")
+        elif not cqe.more:
+            self._accept()
+
+    def _accept(self) -> None:
+        self.ring.prep_multishot_accept(self.listener, user_data=self.listener)
 
     def _receive(self, connection: Connection) -> None:
         about = ("receive", connection)
@@ -101,20 +111,19 @@ class EchoServer:
 
     def _received(self, connection: Connection, cqe: uring_rs.Completion) -> None:
         if cqe.res > 0 and not connection.ended:
-            connection.unsent.append(cqe.buffer)
+            few = len(connection.unsent) < ENOUGH
+            connection.unsent.append(cqe.buffer if few else bytes(cqe.buffer))
             self._send(connection)
         if cqe.more:
             if len(connection.unsent) == ENOUGH:
                 self.ring.prep_cancel(connection.receiving)
             return
         connection.receiving = None
-        if cqe.res in (-errno.ENOBUFS, -errno.ECANCELED) and not connection.ended:
-            self.paused.add(connection)
-        elif cqe.res <= 0:
+        if cqe.res > 0 or cqe.res in (-errno.ENOBUFS, -errno.ECANCELED):
+            self.paused.add(connection)  # until there is room
+        else:  # the client has nothing more to say; what it said is yet to be sent back
             connection.ended = True
-            self._finish(connection)
-        else:
-            self._receive(connection)
+        self._finish(connection)
 
     def _send(self, connection: Connection) -> None:
         # One at a time: two sends to one socket may overtake each other.
@@ -130,8 +139,7 @@ class EchoServer:
 
     def _sent(self, connection: Connection, cqe: uring_rs.Completion) -> None:
         connection.sending = False
-        with connection.unsent.popleft() as buffer:
-            whole = cqe.res == len(buffer)
+        whole = cqe.res == len(connection.unsent.popleft())
         self.served += whole
         if not whole:  # the client has gone
             connection.ended = True
@@ -151,12 +159,15 @@ class EchoServer:
 
 def main() -> None:
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7777
-    with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
-        server = EchoServer(listener)
-        signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    with (
+        socket.create_server(("127.0.0.1", port), backlog=1024) as listener,
+        contextlib.closing(EchoServer(listener)) as server,
+    ):
+        before = signal.signal(signal.SIGTERM, lambda *_: server.stop())
         print("listening on port", listener.getsockname()[1], flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.run()
+        signal.signal(signal.SIGTERM, before)
         print("messages sent back:", server.served)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from helpers.child import TESTS, child_env
+from helpers.child import TESTS, child_env, run_child
 from uring_rs.testing import SimRing
 
 from .conftest import EXAMPLES
@@ -56,6 +56,7 @@ def echo(example: Example) -> Iterator[tuple[Any, tuple[str, int]]]:
         finally:
             server.stop()
             thread.join()
+            server.close()
 
 
 def talk(address: tuple[str, int], data: bytes) -> bytes:
@@ -104,6 +105,42 @@ def test_echo_to_a_client_that_does_not_read(echo: tuple[Any, tuple[str, int]]) 
         assert deaf.recv(1) == b"\0"
     assert talk(address, b"again") == b"again"
     assert server.pool.count == 16
+
+
+def test_echo_where_descriptors_run_out() -> None:
+    """In a process of its own: whom it cannot accept is served when others have gone."""
+    done = run_child(
+        """
+        import errno, os, resource, socket, sys, threading
+        sys.path.insert(0, sys.argv[1])
+        import echo_server
+        refused = threading.Event()
+        class Server(echo_server.EchoServer):
+            def _accepted(self, cqe):
+                super()._accepted(cqe)
+                if cqe.res == -errno.EMFILE:
+                    refused.set()
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            server = Server(listener)
+            limit = len(os.listdir("/proc/self/fd")) + 30 + 5
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            thread = threading.Thread(target=server.run)
+            thread.start()
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(30)]
+            refused.wait()
+            late = clients.pop()
+            for client in clients:
+                client.close()
+            late.sendall(b"late")
+            print(late.recv(4))
+            late.close()
+            server.stop()
+            thread.join()
+            server.close()
+        """,
+        str(EXAMPLES),
+    )
+    assert done.stdout == "b'late'\n"
 
 
 def test_the_echo_server_as_a_program() -> None:

@@ -122,11 +122,14 @@ def test_echo_where_descriptors_run_out() -> None:
                     refused.set()
         with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
             server = Server(listener)
-            limit = len(os.listdir("/proc/self/fd")) + 30 + 5
+            clients = [socket.socket() for _ in range(30)]
+            # The kernel looks at the limit when an accept is prepared.
+            limit = len(os.listdir("/proc/self/fd")) + 5
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
             thread = threading.Thread(target=server.run)
             thread.start()
-            clients = [socket.create_connection(listener.getsockname()) for _ in range(30)]
+            for client in clients:
+                client.connect(listener.getsockname())
             refused.wait()
             late = clients.pop()
             for client in clients:

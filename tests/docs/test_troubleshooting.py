@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
 from functools import cache
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from helpers.child import run_child
+from helpers.child import child_env, run_child
 from helpers.readme import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
@@ -19,6 +21,7 @@ NOT_OURS = {
     "Existing exports of data: object cannot be re-sized",
     "Object is not writable.",
     "ndarray is not C-contiguous",
+    "expected str, bytes or os.PathLike object, not …",
 }
 # What takes another host or kernel than this one. The texts are tested in Rust
 # (src/ring/probe/refusal.rs), those of the sysctl also in tests/hosts.
@@ -56,7 +59,7 @@ def test_the_sources_say_so(quoted: str) -> None:
 
 
 def test_no_text_is_there_twice() -> None:
-    assert len(QUOTED) == len(set(QUOTED)) > 70
+    assert len(QUOTED) == len(set(QUOTED)) > 100
 
 
 # How to get them: what raises them, warns, or prints them, by the words they begin with.
@@ -283,6 +286,57 @@ os.mkdir('a')
 os.mkfifo('a/fifo')
 uring_rs.copy('a', 'b', recursive=True, specials=False)
 """,
+    "the ring has no registered buffers": "Ring(8).unregister_buffers()",
+    "the pool is closed": """
+pool = Ring(8).buffer_pool(1, 64)
+pool.close()
+pool.take()
+""",
+    "this buffer belongs to another pool": """
+one, other = uring_rs.AlignedPool(1, 4096), uring_rs.AlignedPool(1, 4096)
+other.release(one.acquire())
+""",
+    "multishot and bundle need a pool": "Ring(8).prep_recv(0, bytearray(4), bundle=True)",
+    "a pool is incremental or for": """
+Ring(8).buffer_ring(1, 64, incremental=True, sending=True)
+""",
+    "sending takes a BufferRing": """
+ring = Ring(8)
+ring.prep_send_bundle(0, ring.buffer_ring(1, 64))
+""",
+    "… cannot use an incremental": """
+ring = Ring(8)
+ring.prep_recvmsg_multishot(0, ring.buffer_ring(1, 256, incremental=True))
+""",
+    "a futex word must be aligned": """
+Ring(8).prep_futex_wait(memoryview(mmap.mmap(-1, 4096))[1:5], 0)
+""",
+    "madvise works on whole pages": "Ring(8).prep_madvise(mmap.mmap(-1, 8192), 4, 1, 100)",
+    "the ring has a file table already": """
+ring = Ring(8)
+ring.register_files(1)
+ring.register_files(1)
+""",
+    "expected str, bytes or": "Ring(8).prep_openat(None)",
+    "embedded null byte": "Ring(8).prep_openat('a' + chr(0))",
+    "dir_fd goes with a path": "Ring(8).prep_statx(0, dir_fd=0)",
+    "a unix socket's path": """
+Ring(8).prep_connect(socket.socket(socket.AF_UNIX), "x" * 200)
+""",
+    "index needs a sequence": RANGES + "uring_rs.read_ranges('file', [0], [1], index=[0])",
+    "… bytes cannot be divided": RANGES + "uring_rs.write_ranges('file', [0, 1, 2], bytearray(10))",
+    "files, buffers, offsets and": """
+Ring(8).run_reads(0, bytearray(64), array.array("q", [0, 8]), array.array("q", [8, 8, 8]))
+""",
+    "rows of a batch cannot": """
+Ring(8).prep_nop_batch(2, flags=SqeFlags.IO_LINK)
+""",
+    "results must have room": "Ring(8).run_nops(4, results=array.array('i', [0]))",
+    "op must be an IoOp": QUEUE + "queue.prepare(77, reader)",
+    "syncing takes neither": QUEUE + "queue.prepare(IoOp.SYNC, reader, 0, bytearray(1))",
+    "give a request, file=": "Ring(8).cancel_sync()",
+    "seconds, or ns, is required": "Ring(8).prep_timeout()",
+    "seconds or ns, not both": "Ring(8).prep_timeout(1, ns=1)",
     "there is no hash": "uring_rs.checksum_many(['file'], 'shake_128')",
     "the file is not registered": QUEUE + "queue.prepare(IoOp.SYNC, writer)",
     "… requests are unfinished": IN_FLIGHT + "[queue.prepare(IoOp.SYNC, reader) for _ in range(2)]",
@@ -310,24 +364,70 @@ with UringSelector() as selector:
 }
 
 
+# What changes the process, or says it otherwise than by an exception, has one of its own.
+APART = (
+    "fork",
+    "refuse",
+    "rlimit",
+    "Thread",
+    "warnings",
+    "environ",
+    "main(",
+    "sys.modules",
+    "probe",
+)
+
+
 def words(quoted: str) -> str:
     """A quoted text as a pattern."""
     return ".*".join(re.escape(piece) for piece in quoted.split("…"))
 
 
-def provoked() -> Iterator[Any]:
-    for quoted in QUOTED:
-        begins = [how for begin, how in HOW.items() if quoted.startswith(begin)]
-        if quoted not in NOT_HERE:
-            assert len(begins) == 1, quoted
-            yield pytest.param(quoted, begins[0], id=quoted[:40])
+def how(quoted: str) -> str:
+    """What causes it."""
+    found = [code for begin, code in HOW.items() if quoted.startswith(begin)]
+    assert len(found) == 1, f"{quoted}: {len(found)} ways to cause it"
+    return found[0]
 
 
-@pytest.mark.parametrize(("quoted", "how"), list(provoked()))
-def test_it_comes(quoted: str, how: str, tmp_path: object) -> None:
-    ran = run_child(BEGIN + how, expect=None, cwd=str(tmp_path))
-    said = " ".join((ran.stdout + ran.stderr).split())
-    assert re.search(words(quoted), said), said
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What was raised by all that can be caused in one process, each in a folder of its own."""
+    codes = {quoted: how(quoted) for quoted in QUOTED if quoted not in NOT_HERE}
+    codes = {q: code for q, code in codes.items() if not any(word in code for word in APART)}
+    every = """
+import json, tempfile
+raised = {}
+for quoted, code in json.loads(sys.stdin.read()).items():
+    os.chdir(tempfile.mkdtemp(dir=sys.argv[1]))
+    try:
+        exec(code, dict(globals()))
+    except Exception as error:
+        raised[quoted] = str(error)
+print(json.dumps(raised))
+"""
+    folder = tmp_path_factory.mktemp("together")
+    ran = subprocess.run(
+        [sys.executable, "-c", BEGIN + every, str(folder)],
+        input=json.dumps(codes),
+        capture_output=True,
+        text=True,
+        env=child_env(),
+        timeout=50,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert len(codes) > 80
+    return dict(json.loads(ran.stdout))
+
+
+@pytest.mark.parametrize("quoted", [quoted for quoted in QUOTED if quoted not in NOT_HERE])
+def test_it_comes(quoted: str, together: dict[str, str], tmp_path: Path) -> None:
+    if any(word in how(quoted) for word in APART):
+        ran = run_child(BEGIN + how(quoted), expect=None, cwd=tmp_path)
+        said = ran.stdout + ran.stderr
+    else:
+        said = together.get(quoted, "nothing was raised")
+    assert re.search(words(quoted), " ".join(said.split())), said
 
 
 def test_few_are_not_provoked() -> None:

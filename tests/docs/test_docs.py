@@ -55,7 +55,7 @@ def chain(block: readme.Block) -> list[readme.Block]:
 
 
 def run_python(code: str, folder: Path) -> str:
-    return run_child(code, options=["-W", "error"], cwd=folder).stdout
+    return run_child(code, options=["-W", "error"], cwd=folder, timeout=50).stdout
 
 
 def run_shell(code: str, folder: Path) -> str:

@@ -41,7 +41,7 @@ def test_groups() -> list[list[str]]:
 
 
 def run_side_by_side(session: nox.Session, *args: str) -> None:
-    """All tests but those that must be alone, two processes at a time: most wait most of the time.
+    """All tests but those that must be alone, more processes than CPUs: most wait most of the time.
 
     Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
@@ -53,11 +53,11 @@ def run_side_by_side(session: nox.Session, *args: str) -> None:
         ran = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
-        # In one piece, so that those of two do not mix.
+        # In one piece, so that those of several do not mix.
         print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
         return ran.returncode == 0
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:
         passed = list(pool.map(run, test_groups()))
     if not all(passed):
         session.error(f"{passed.count(False)} of {len(passed)} groups of tests failed")

@@ -43,7 +43,7 @@ def test_groups() -> list[list[str]]:
 
 
 def run_side_by_side(session: nox.Session, commands: Sequence[Sequence[str]]) -> None:
-    """Run these, two processes at a time, as most wait most of the time; all, whatever fails.
+    """Run these, in more processes than there are CPUs, as most wait most of the time.
 
     Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
@@ -57,11 +57,11 @@ def run_side_by_side(session: nox.Session, commands: Sequence[Sequence[str]]) ->
             stderr=subprocess.STDOUT,
             env={**os.environ, **env},
         )
-        # In one piece, so that those of two do not mix.
+        # In one piece, so that those of several do not mix.
         print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
         return ran.returncode == 0
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:
         passed = list(pool.map(run, commands))
     if not all(passed):
         session.error(f"{passed.count(False)} of {len(passed)} commands failed")

@@ -13,7 +13,8 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 
-# Imported for their sessions; the order is the one in which they run.
+# Imported for their sessions.
+import faults
 import gate
 import long
 import packages
@@ -26,4 +27,12 @@ nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "long", "packages", "sanitize", "soak", "website"]
+__all__ = [
+    "faults",
+    "gate",
+    "long",
+    "packages",
+    "sanitize",
+    "soak",
+    "website",
+]

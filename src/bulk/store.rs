@@ -46,16 +46,6 @@ pub trait Store: Host {
     fn leave_direct(&self, fd: i32) -> Result<(), Errno>;
 }
 
-/// Do it until no signal comes between.
-pub fn uninterrupted<T>(mut what: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    loop {
-        match what() {
-            Err(Errno::EINTR) => {}
-            done => return done,
-        }
-    }
-}
-
 impl Store for Linux {
     fn open_directory(&self, dir: i32, path: &CStr, to_sync: bool) -> Result<i32, Errno> {
         // Without O_PATH the directory would have to be readable.

@@ -290,7 +290,8 @@ impl PyRing {
             let mut state = self.cell.hold_last();
             (state.core.phase(), state.core.live(), state.core.pending_or_zero())
         };
-        if phase == Phase::Open && !ENDING.load(Ordering::Relaxed) {
+        let careless = !self.refused.load(Ordering::Relaxed);
+        if phase == Phase::Open && careless && !ENDING.load(Ordering::Relaxed) {
             errors::resource_warning(
                 py,
                 &format!(
@@ -311,7 +312,9 @@ impl PyRing {
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
-        if (self.cell.mine() || self.cell.inherit()) && !ending {
+        // What was never used has nothing in flight, and may be refused its first use.
+        let used = !self.cell.is_unused();
+        if used && (self.cell.mine() || self.cell.inherit()) && !ending {
             if let Err(error) = self.close_ring(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
             }

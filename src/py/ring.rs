@@ -1,7 +1,7 @@
 //! `Ring`: the class, its facts, and its small calls. Staging is in `submit`, completions in
 //! `reap`, closing in `close`, the builders in `builders`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
@@ -85,6 +85,8 @@ pub(crate) struct PyRing {
     sizes: [AtomicU32; 2],
     ops: OnceLock<probe::OpSet>,
     pub(crate) resources: Resources,
+    /// `with` could not begin to use it, so that nobody was there to close it either.
+    pub(crate) refused: AtomicBool,
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -248,11 +250,16 @@ impl PyRing {
             restrictions,
             ops: OnceLock::new(),
             resources: Resources::default(),
+            refused: AtomicBool::new(false),
         })
     }
 
     fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().check_open(slf.py())?;
+        let ring = slf.get();
+        if let Err(error) = ring.check_open(slf.py()) {
+            ring.refused.store(ring.cell.is_unused(), Ordering::Relaxed);
+            return Err(error);
+        }
         Ok(slf)
     }
 

@@ -154,7 +154,8 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
         let Made { fd, params, memory } = params::setup(&kernel, config)?;
-        let early = Self::before_use(&kernel, fd, config);
+        let tried = params::try_out(&kernel, fd, params.flags);
+        let early = tried.and_then(|()| Self::before_use(&kernel, fd, config));
         let maps = early.and_then(|early| {
             let maps = match memory {
                 Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
@@ -313,8 +314,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// See [`access::Owned`].
     pub fn enable(&mut self) -> Result<(), RingError> {
         if self.disabled {
+            let null = core::ptr::null_mut();
             // SAFETY: takes no argument (I9: called by the owner thread).
-            unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, core::ptr::null_mut(), 0) }?;
+            let done = unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, null, 0) };
+            done.map_err(params::first_register_error)?;
             self.disabled = false;
         }
         Ok(())

@@ -108,9 +108,19 @@ impl Stat {
 #[inline]
 pub fn open_at(dir: Fd<'_>, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
     let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
-    // SAFETY: a live string; the descriptor belongs to the caller (I5, I10).
-    owned(unsafe { libc::openat(dir.as_raw_fd(), path.as_ptr(), flags, mode) })
+    let mut interruptions = 0;
+    loop {
+        // SAFETY: a live string; the descriptor belongs to the caller (I5, I10).
+        match owned(unsafe { libc::openat(dir.as_raw_fd(), path.as_ptr(), flags, mode) }) {
+            // Few file systems wait in there; signals are looked at between files.
+            Err(Errno::EINTR) if interruptions < INTERRUPTIONS => interruptions += 1,
+            opened => return opened,
+        }
+    }
 }
+
+/// So often may a signal come between before a file is not opened.
+const INTERRUPTIONS: u32 = 8;
 
 /// fstatat(2); with `follow` through a symbolic link at the end.
 #[inline]

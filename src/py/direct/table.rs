@@ -15,13 +15,14 @@ use crate::py::direct::{refused, FileCore, PyDirectFile};
 use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;
 use crate::py::tags::Tags;
-use crate::ring::error::RingError;
+use crate::ring::error::{Call, RingError};
 use crate::ring::files::Files;
 use crate::ring::fork;
 use crate::sys::abi::{
     io_uring_file_index_range, io_uring_rsrc_register, io_uring_rsrc_update, io_uring_rsrc_update2,
 };
 use crate::sys::consts::*;
+use crate::sys::Errno;
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Handles = Vec<Option<Py<PyDirectFile>>>;
@@ -261,7 +262,16 @@ fn register(
     };
     let (arg, size) = (core::ptr::from_mut(&mut table).cast(), size_of_val(&table));
     // SAFETY: what FILES2 takes, with so many descriptors and tags, read during the call (I2).
-    unsafe { registrar.call(IORING_REGISTER_FILES2, arg, size as u32) }
+    let made = unsafe { registrar.call(IORING_REGISTER_FILES2, arg, size as u32) };
+    match made {
+        // Before Linux 5.19 empty slots are made one by one.
+        Err(RingError::Unsupported { .. } | RingError::Sys(Call::Register, Errno::EINVAL))
+            if sparse && tags.is_none() =>
+        {
+            register(registrar, fds, false, None)
+        }
+        made => made,
+    }
 }
 
 impl PyRing {
@@ -309,7 +319,7 @@ impl PyRing {
     ///
     /// Args:
     ///     files: descriptors or objects with fileno(), None for an empty slot; or how many empty
-    ///         slots (Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The table has the files for
+    ///         slots (made one by one before Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The table has the files for
     ///         itself: yours may be closed.
     ///     tags: for each file a number from 1 to 2**56 - 1, or 0 for none. When the kernel lets go
     ///         of the file (its slot is emptied or gets another one, the table is unregistered, the

@@ -21,6 +21,8 @@ mod jobs;
 mod keep;
 mod kernel;
 mod live;
+mod made;
+mod memory;
 mod picked;
 mod pool;
 mod probe;

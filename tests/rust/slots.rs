@@ -83,7 +83,7 @@ struct Model {
 impl Model {
     fn new(capacity: u32) -> Self {
         Model {
-            slots: Slots::new(capacity),
+            slots: Slots::new(capacity).expect("memory"),
             busy: Vec::new(),
             addresses: vec![None; capacity as usize],
             dead: HashSet::new(),
@@ -296,7 +296,7 @@ unsafe impl GlobalAlloc for Watchful {
 fn gives_back(prepare: fn(&mut Slots<Payload>), end: fn(Slots<Payload>)) -> bool {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut slots = Slots::new(8);
+    let mut slots = Slots::new(8).expect("memory");
     prepare(&mut slots);
     WATCHED.store(slots.payload(0) as usize, Ordering::Relaxed);
     GIVEN_BACK.store(false, Ordering::Relaxed);

@@ -43,7 +43,7 @@ WORK = {
     "save": "uring_rs.save(target, [buf, other, b'abc'], fsync=False)",
     "save direct": "uring_rs.save(target, [buf, other, b'abc'], fsync=False, direct=True)",
     "write_many": "uring_rs.write_many((f'{target}{n}', buf) for n in range(3))",
-    "write_many fsync": "uring_rs.write_many([(f'{target}{n}', buf) for n in range(3)], fsync=True)",
+    "write_many fsync": "uring_rs.write_many([(f'{target}{n}', buf) for n in '01'], fsync=True)",
     "copy": "uring_rs.copy(source, folder + '/copied', recursive=True)",
     "copy one": "uring_rs.copy(path, folder + '/one', progress=lambda *_: None)",
     "walk": "list(uring_rs.walk(source))",
@@ -73,9 +73,9 @@ finally:
     "user_data=token); ring.submit(1); ring.reap()",
     "buffers": "ring.register_buffers([buf, None])",
     "multishot": "pool = ring.buffer_ring(2, 64); ring.prep_recv_multishot(ours, pool, "
-    "user_data=token); ring.submit(); theirs.send(b'x'); cqe = ring.wait_cqe(1); bytes(cqe.buffer)",
-    "ancillary": "ring.prep_recvmsg(ours, [buf], ancbufsize=64); theirs.send(b'x'); ring.submit(1); "
-    "cqe = ring.pop(); cqe.ancdata, cqe.address",
+    "user_data=token); ring.submit(); theirs.send(b'x'); bytes(ring.wait_cqe(1).buffer)",
+    "ancillary": "ring.prep_recvmsg(ours, [buf], ancbufsize=64); theirs.send(b'x'); "
+    "ring.submit(1); cqe = ring.pop(); cqe.ancdata, cqe.address",
     "traced": "with uring_rs.Ring(4, trace=lambda *_: None) as traced: traced.prep_nop(), "
     "traced.submit(1), traced.reap()",
 }

@@ -1,5 +1,5 @@
 """Somebody who may write to the trees swaps folders, files and links while they are copied, walked,
-read and written: nothing outside them is read into the copy, and nothing outside them is written."""
+read and written: nothing outside them is read into the copy, and nothing there is written."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def a_name_swapped_under_save():
 @case
 def one_file_is_one_file():
     # A file swapped while it is read is one or the other, never pieces of both.
-    put("one", b"a" * 300_000), put("two", b"b" * 300_000)
+    put("./one", b"a" * 300_000), put("./two", b"b" * 300_000)
     def work(number):
         for _, data in uring_rs.read_many(["one"] * 8):
             assert len(data) == 300_000 and len(set(data)) == 1

@@ -20,9 +20,11 @@ import packages
 import sanitize
 import soak
 
+import misuse
+
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "long", "packages", "sanitize", "soak"]
+__all__ = ["gate", "long", "misuse", "packages", "sanitize", "soak"]

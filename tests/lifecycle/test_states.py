@@ -130,8 +130,8 @@ def aligned(box):
 
 import selectors
 STATES = [queue_prepared, queue_under_way, queue_ended, selector_armed, selector_ready, files_begun,
-          files_in_order, stream_begun, stream_of_a_pipe, walk_begun, sums_begun, ranges, pool_in_use,
-          table_in_use, aligned]
+          files_in_order, stream_begun, stream_of_a_pipe, walk_begun, sums_begun, ranges,
+          pool_in_use, table_in_use, aligned]
 """
 
 
@@ -402,8 +402,8 @@ def stats():
     while True: uring_rs.stat_many(paths)
 
 ready = threading.Semaphore(0)
-works = [again(make) for make in (queue_ended, files_begun, files_in_order, stream_begun, walk_begun,
-         selector_ready)]
+works = [again(make) for make in (queue_ended, files_begun, files_in_order, stream_begun,
+         walk_begun, selector_ready)]
 works += [waits_in_queue, waits_in_selector, waits_in_stream, submits, copies, writes, saves, stats]
 for work in works:
     threading.Thread(target=work, daemon=True).start()

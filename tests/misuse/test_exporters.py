@@ -115,7 +115,8 @@ def of_bytearray():
 
 def of_array():
     memory = array.array("b", bytes(64))
-    return memory, [lambda: memory.append(0), lambda: memory.pop(), lambda: memory.extend([1])], list
+    attempts = [lambda: memory.append(0), lambda: memory.pop(), lambda: memory.extend([1])]
+    return memory, attempts, list
 
 def of_mmap():
     memory = mmap.mmap(-1, 4096)
@@ -396,7 +397,8 @@ def broken_off(counting):
         yield counting
         raise ZeroDivisionError
     refused(ZeroDivisionError, lambda: uring_rs.save(path + ".s", buffers(), fsync=False))
-    refused(ZeroDivisionError, lambda: uring_rs.write_many((path + ".w", each) for each in buffers()))
+    items = ((path + ".w", each) for each in buffers())
+    refused(ZeroDivisionError, lambda: uring_rs.write_many(items))
 
 def round(counting, prepare, *arguments):
     prepare(*arguments)
@@ -428,7 +430,8 @@ CALLS = {{
     "write_many": lambda c: uring_rs.write_many([(path + ".w", c)] * 3),
     "broken off": broken_off,
     "queue": lambda c: (queue.prepare(IoOp.READ, fd, 0, c), queue.commit(), queue.wait()),
-    "queue each": lambda c: (queue.prepare(IoOp.WRITE, fd, 0, [c, c]), queue.commit(), queue.wait()),
+    "queue each":
+        lambda c: (queue.prepare(IoOp.WRITE, fd, 0, [c, c]), queue.commit(), queue.wait()),
     "queue refused": lambda c: refused(KeyError, queue.prepare, IoOp.READ, writer, 0, c),
     "queue registered": lambda c: uring_rs.IoQueue(2, registered_buffers=[c]).close(),
     "as columns": lambda c: refused(TypeError, ring.run_reads, fd, bytearray(8), "no", c),
@@ -477,7 +480,8 @@ def gone():
 LIES = {{
     "no view": (3, TypeError), "raises": (ZeroDivisionError(), ZeroDivisionError),
     "none": (None, TypeError), "read-only": (memoryview(bytes(8)), BufferError),
-    "released": (gone(), (ValueError, BufferError)), "interrupt": (KeyboardInterrupt(), KeyboardInterrupt),
+    "released": (gone(), (ValueError, BufferError)),
+    "interrupt": (KeyboardInterrupt(), KeyboardInterrupt),
     "strided": (memoryview(bytearray(8))[::2], BufferError),
 }}
 def lies(answer, error):

@@ -166,12 +166,15 @@ def end():
 
 DEEDS = {
     "close": lambda: selector.close(), "select": lambda: selector.select(0), "collect": gc.collect,
-    "register": lambda: selector.register(null, 1), "unregister": lambda: selector.unregister(writer),
-    "again": lambda: selector.modify(writer, 1, "again"), "raise": raising, "fork": fork, "swap": swap,
+    "register": lambda: selector.register(null, 1),
+    "unregister": lambda: selector.unregister(writer),
+    "again":
+        lambda: selector.modify(writer, 1, "again"), "raise": raising, "fork": fork, "swap": swap,
     "child selects": lambda: (fork(), selector.select(0)),
 }
 CALLS = {
-    "register": lambda: selector.register(File(), 1), "known": lambda: selector.register(File(reader), 1),
+    "register": lambda: selector.register(File(), 1),
+    "known": lambda: selector.register(File(reader), 1),
     "other": lambda: selector.register(File(zero), 3, Twin()),
     "unregister": lambda: selector.unregister(File(reader)),
     "modify": lambda: selector.modify(File(writer), 1, Twin()),
@@ -215,7 +218,8 @@ DEEDS = {
     "close pool": lambda: pool.close(), "close aligned": lambda: aligned.close(),
     "update": lambda: table.update(2, [null]), "reserve": lambda: table.reserve(),
     "unregister": lambda: ring.unregister_files(), "raise": raising, "fork": fork, "swap": swap,
-    "reap": lambda: (ring.prep_nop_batch(2), ring.submit(wait=2, timeout=0.3), ring.reap_into(records)),
+    "reap":
+        lambda: (ring.prep_nop_batch(2), ring.submit(wait=2, timeout=0.3), ring.reap_into(records)),
     "register": lambda: ring.register_files(2),
 }
 def received(**more):
@@ -225,14 +229,17 @@ def received(**more):
 
 zero = os.open("/dev/zero", os.O_RDONLY)
 CALLS = {
-    "slot": lambda: table.update(Number(), [null]), "files": lambda: table.update(1, Lazy(null, null)),
+    "slot": lambda: table.update(Number(), [null]),
+    "files": lambda: table.update(1, Lazy(null, null)),
     "file": lambda: table.update(1, [File(), File()]),
     "tags": lambda: table.update(1, [null], tags=Lazy(Twin())),
     "item": lambda: table[Number()], "reserve": lambda: table.reserve(Number()),
     "range": lambda: table.set_alloc_range(Number(), Number()),
     "make table": lambda: uring_rs.Ring(4).register_files(Lazy(null, null)),
-    "use": lambda: (ring.prep_read(table[0], bytearray(4), Number()), ring.submit(wait=1, timeout=0.3), list(ring)),
-    "direct": lambda: (ring.prep_openat(Path(), file_index=Number()), ring.submit(wait=1, timeout=0.3), list(ring)),
+    "use":
+        lambda: (ring.prep_read(table[0], bytearray(4), Number()), ring.submit(1, 0.3), list(ring)),
+    "direct":
+        lambda: (ring.prep_openat(Path(), file_index=Number()), ring.submit(1, 0.3), list(ring)),
     "files_update": lambda: ring.prep_files_update(Lazy(null, File()), slot=Number()),
     "buffer ring": lambda: ring.buffer_ring(Number(), Number()).close(),
     "provided": lambda: ring.provided_buffers(Number(), Number()).close(),
@@ -247,7 +254,8 @@ CALLS = {
     "buffers": lambda: ring.register_buffers(Lazy(bytearray(8), None)),
     "buffers update": lambda: ring.register_buffers_update(Number(), Lazy(None)),
     "buffer": lambda: ring.register_buffers([Exporter()]),
-    "dying": lambda: (ring.prep_read(fd, Dying(8), 0), ring.submit(wait=1, timeout=0.3), ring.reap()),
+    "dying":
+        lambda: (ring.prep_read(fd, Dying(8), 0), ring.submit(wait=1, timeout=0.3), ring.reap()),
     "dying batch": lambda: ring.run_reads(fd, [Dying(8), Dying(8)], [0, 0]),
 }
 """
@@ -277,7 +285,8 @@ def recursion():
 DEEDS = {
     "close": lambda: (job.close(), stream.close(), walk.close()), "collect": gc.collect,
     "next": lambda: (next(job), next(stream), next(walk, None)), "raise": raising, "fork": fork,
-    "jobs": recursion, "stop": lambda: next(iter(())), "exit": lambda: (_ for _ in ()).throw(GeneratorExit),
+    "jobs": recursion,
+    "stop": lambda: next(iter(())), "exit": lambda: (_ for _ in ()).throw(GeneratorExit),
     "interrupt": lambda: signal.raise_signal(signal.SIGALRM),
 }
 def alarm(number, frame):
@@ -286,7 +295,8 @@ signal.signal(signal.SIGALRM, alarm)
 target = os.path.join(folder, "target")
 CALLS = {
     "read_many": lambda: list(uring_rs.read_many(Lazy(path, Path(), path))),
-    "read_many in order": lambda: list(uring_rs.read_many(Lazy(path, Path()), order="input", errors="yield")),
+    "read_many in order":
+        lambda: list(uring_rs.read_many(Lazy(path, Path()), order="input", errors="yield")),
     "in_flight": lambda: list(uring_rs.read_many([path], in_flight=Number(), max_bytes=Number())),
     "checksum_many": lambda: list(uring_rs.checksum_many(Lazy(path, Path()))),
     "stat_many": lambda: uring_rs.stat_many(Lazy(path, Path()), threads=Number()),
@@ -297,12 +307,16 @@ CALLS = {
     "stream": lambda: list(uring_rs.stream(File(), chunk=64, size=Number())),
     "stream path": lambda: list(uring_rs.stream(Path(), chunk=Number())),
     "read_ranges": lambda: uring_rs.read_ranges([File(), File()], Lazy(0, 8), Lazy(8, 8)),
-    "read_ranges path": lambda: uring_rs.read_ranges(Path(), Lazy(Number()), Number(), depth=Number()),
-    "read_ranges out": lambda: uring_rs.read_ranges(fd, [0], 8, out=Exporter() if PEP_688 else Dying(8)),
-    "read_ranges list": lambda: uring_rs.read_ranges(fd, [0, 1], 8, out=Items([Dying(8), Dying(8)])),
+    "read_ranges path":
+        lambda: uring_rs.read_ranges(Path(), Lazy(Number()), Number(), depth=Number()),
+    "read_ranges out":
+        lambda: uring_rs.read_ranges(fd, [0], 8, out=Exporter() if PEP_688 else Dying(8)),
+    "read_ranges list":
+        lambda: uring_rs.read_ranges(fd, [0, 1], 8, out=Items([Dying(8), Dying(8)])),
     "index": lambda: uring_rs.read_ranges(Lazy(File()), [0, 0], 8, index=Lazy(0, Number())),
     "write_ranges": lambda: uring_rs.write_ranges(File(), Lazy(0, 8), Items([b"a" * 8, Dying(8)])),
-    "write_many": lambda: uring_rs.write_many(Lazy((target, b"a"), (Path(), Dying(4)), (target, b"b"))),
+    "write_many":
+        lambda: uring_rs.write_many(Lazy((target, b"a"), (Path(), Dying(4)), (target, b"b"))),
     "write_many pair": lambda: uring_rs.write_many([Items([target, b"a"])], dir_fd=File()),
     "write_many exporter": lambda: uring_rs.write_many([(target, Exporter())], fsync=True),
     "save": lambda: uring_rs.save(Path(), Lazy(b"a", Dying(9), b"b"), progress=lambda _: deed()),

@@ -1,4 +1,4 @@
-"""Code that watches other code run, and uses the library while it does: trace and profile functions,
+"""Code that watches other code run, and uses the library meanwhile: trace and profile functions,
 collections at every allocation and in the middle of calls, frozen generations; and interpreters
 within the interpreter."""
 

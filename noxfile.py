@@ -13,14 +13,16 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 
-# Imported for their sessions.
-import faults
+# Imported for their sessions, which run in the order of the list below.
 import gate
 import long
 import packages
 import sanitize
 import soak
 import website
+
+import faults
+import misuse
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
@@ -31,6 +33,7 @@ __all__ = [
     "faults",
     "gate",
     "long",
+    "misuse",
     "packages",
     "sanitize",
     "soak",

@@ -196,8 +196,9 @@ fn make<H: Store>(
     how: How,
 ) -> Result<(CString, i32), Errno> {
     let old = replaced(host, dir, name, how.over)?;
-    // Never readable for more people than the file it replaces, not even for a moment.
-    let mode = old.map_or(how.mode, |old| old.mode & 0o777);
+    // Never readable for more people than the file it replaces, not even for a moment: until it has
+    // that one's owner and group, for nobody else.
+    let mode = old.map_or(how.mode, |_| 0o600);
     let (temp, fd) = open_temporary(host, dir, name, names, how.flags, mode)?;
     let Some(old) = old else { return Ok((temp, fd)) };
     match uninterrupted(|| host.dress(fd, &old)) {

@@ -386,13 +386,16 @@ unsafe fn drop_unread(py: Python<'_>, cell: &RingCell<State>) {
 
 impl Drop for PyRing {
     fn drop(&mut self) {
+        if !self.0.is_there() {
+            return;
+        }
         // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way
         // through the frame that held the ring, which warnings and closing must not touch.
         Python::attach(|py| {
             let pending = errors::Pending::save(py);
             // Not called from here on: the collector may have cleared it together with the ring,
             // and to call a function that it has cleared is a crash.
-            self.trace = None;
+            self.0.trace = None;
             self.let_die(py);
             pending.restore();
         });

@@ -45,7 +45,7 @@ use crate::sys::{syscall, Errno};
 use batches::Batches;
 use chain::{Chains, Entry};
 use cq::{BigCqe, Cq};
-use error::RingError;
+use error::{Call, RingError};
 use kernel::Kernel;
 use mapping::Maps;
 use params::{register_error, Config, Made, CQ_ENTRIES_MAX};
@@ -157,15 +157,21 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let tried = params::try_out(&kernel, fd, params.flags);
         let early = tried.and_then(|()| Self::before_use(&kernel, fd, config));
         let maps = early.and_then(|early| {
+            // As many requests as the completion queue holds: only multishot can overflow it.
+            // Where it may be resized, so may they.
+            let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
+            let room = if deferred { CQ_ENTRIES_MAX } else { 0 };
+            let slots = Slots::growable(params.cq_entries, room)
+                .ok_or(RingError::Sys(Call::Map, Errno::ENOMEM))?;
             let maps = match memory {
                 Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
                     "the kernel uses more memory for the queues than it was given",
                 )),
                 None => Maps::new(&kernel, fd, &params),
             };
-            maps.map(|maps| (early, maps))
+            maps.map(|maps| (early, maps, slots))
         });
-        let (early, maps) = match maps {
+        let (early, maps, slots) = match maps {
             Ok(maps) => maps,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
@@ -176,7 +182,6 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let (sq, cq) = maps.queues(&params);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
         let polled = params.flags & IORING_SETUP_IOPOLL != 0;
-        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
         Ok(Ring {
             kernel,
             fd,
@@ -190,12 +195,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             maps: Some(maps),
             sq,
             cq,
-            // As many requests as the completion queue holds: only multishot can overflow it.
-            // Where it may be resized, so may they.
-            slots: Some(Slots::growable(
-                params.cq_entries,
-                if deferred { CQ_ENTRIES_MAX } else { 0 },
-            )),
+            slots: Some(slots),
             phase: Phase::Open,
             chains: Chains::default(),
             batches: Batches::default(),

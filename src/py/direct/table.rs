@@ -12,6 +12,7 @@ use pyo3::PyTraverseError;
 use crate::py::direct::entries::{numbers, FILES_MAX};
 use crate::py::direct::request::Updating;
 use crate::py::direct::{refused, FileCore, PyDirectFile};
+use crate::py::memory;
 use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;
 use crate::py::tags::Tags;
@@ -23,6 +24,9 @@ use crate::sys::abi::{
 };
 use crate::sys::consts::*;
 use crate::sys::Errno;
+
+/// What our books of a table take for each of its slots.
+const BYTES_OF_A_SLOT: usize = 32;
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Handles = Vec<Option<Py<PyDirectFile>>>;
@@ -51,7 +55,7 @@ impl PyFileTable {
         let slot = u32::try_from(slot).ok().filter(|slot| *slot < self.core.files().count());
         let slot = slot.ok_or_else(|| PyIndexError::new_err("the file table has no such slot"))?;
         let occupant = if self.core.is_gone() { None } else { self.core.files().occupant(slot) };
-        Ok(self.core.handles(py, vec![occupant]).pop().flatten())
+        Ok(self.core.handles(py, vec![occupant])?.pop().flatten())
     }
 
     /// Whether it is no longer registered.
@@ -147,7 +151,7 @@ impl PyFileTable {
             Ok((refused, updating.settle(done)))
         })?;
         refused.map_err(|error| self.ring.get().error(py, &error))?;
-        Ok(self.core.handles(py, handles))
+        self.core.handles(py, handles)
     }
 
     /// Unregister all files.
@@ -345,7 +349,9 @@ impl PyRing {
         let (fds, _held) = if sparse {
             let count: i64 = files.extract()?;
             let count = usize::try_from(count).unwrap_or(0).min(FILES_MAX as usize + 1);
-            (vec![-1; count], None)
+            let mut empty = memory::room(count)?;
+            empty.resize(count, -1);
+            (empty, None)
         } else {
             let (fds, held) = numbers(files)?;
             (fds, Some(held))
@@ -353,6 +359,7 @@ impl PyRing {
         if !(1..=FILES_MAX as usize).contains(&fds.len()) {
             return Err(PyValueError::new_err(format!("a file table has 1 to {FILES_MAX} slots")));
         }
+        memory::afford(fds.len() as u32, BYTES_OF_A_SLOT)?;
         if fds.contains(&IORING_REGISTER_FILES_SKIP) {
             return Err(PyValueError::new_err("there is nothing to skip in a new table: use None"));
         }

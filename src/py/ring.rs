@@ -1,7 +1,7 @@
 //! `Ring`: the class, its facts, and its small calls. Staging is in `submit`, completions in
 //! `reap`, closing in `close`, the builders in `builders`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
@@ -70,6 +70,8 @@ use crate::sys::opcode;
 #[pyclass(name = "Ring", module = "uring_rs", frozen, subclass, weakref)]
 pub(crate) struct PyRing {
     pub(crate) cell: Arc<RingCell<State>>,
+    /// See [`State::number`].
+    pub(crate) number: Arc<AtomicI32>,
     pub(crate) kernel: AnyKernel,
     pub(crate) id: u32,
     pub(crate) full_raises: bool,
@@ -223,7 +225,9 @@ impl PyRing {
         let core = expert::make_core(py, &kernel, config, attach_to.map(Bound::get))?;
         let params = *core.params();
         let fd = core.fd();
-        let cell = RingCell::in_arc(State::new(core), shared);
+        let state = State::new(core);
+        let number = Arc::clone(&state.number);
+        let cell = RingCell::in_arc(state, shared);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         registry::remember(id, &cell);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
@@ -242,6 +246,7 @@ impl PyRing {
             sqpoll: params.flags & IORING_SETUP_SQPOLL != 0,
             trace,
             wake: Wake::new(if index_only { -1 } else { fd }),
+            number,
             sizes: [params.sq_entries.into(), params.cq_entries.into()],
             params,
             retired: Retired::default(),

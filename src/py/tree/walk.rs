@@ -41,6 +41,19 @@ impl PyTreeWalk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Take out what is under way; None at the end.
+    fn take(&self) -> PyResult<Option<Box<Under>>> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, State::Busy) {
+            State::Between(under) => Ok(Some(under)),
+            State::Done => {
+                *state = State::Done;
+                Ok(None)
+            }
+            State::Busy => Err(PyValueError::new_err("this walk is under way already")),
+        }
+    }
+
     /// Put the state back, unless the walk was closed meanwhile.
     fn put_back(&self, under: Option<Box<Under>>) {
         let mut state = self.lock();
@@ -139,15 +152,7 @@ impl PyTreeWalk {
         py: Python<'py>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         // Taken out, so that no lock is held over anything that takes time or runs Python (I6).
-        let taken = std::mem::replace(&mut *self.lock(), State::Busy);
-        let mut under = match taken {
-            State::Between(under) => under,
-            State::Done => {
-                *self.lock() = State::Done;
-                return Ok(None);
-            }
-            State::Busy => return Err(PyValueError::new_err("this walk is under way already")),
-        };
+        let Some(mut under) = self.take()? else { return Ok(None) };
         loop {
             match under.batch.get(under.next) {
                 None => match self.fetch_checked(py, &mut under) {

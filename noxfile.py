@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 import gate
 import long
 import packages
+import pythons
 import sanitize
 import soak
 
@@ -25,4 +26,4 @@ nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "long", "packages", "sanitize", "soak"]
+__all__ = ["gate", "long", "packages", "pythons", "sanitize", "soak"]

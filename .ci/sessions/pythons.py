@@ -25,8 +25,7 @@ PACKAGES = (
 )
 # No wheels for the builds with checks.
 COMPILED = {"numpy", "safetensors"}
-# What cannot be done by many threads of one process at a time: these are not about our own code,
-# or are in `tests/threads`, whose tests start threads themselves.
+# Not about threads of one process, or with threads of their own.
 APART = (
     "tests/threads",
     "tests/cli",
@@ -34,7 +33,6 @@ APART = (
     "tests/hosts",
     "tests/lifecycle",
     "tests/property",
-    "tests/unit",
 )
 
 
@@ -172,7 +170,9 @@ def parallel(session: nox.Session, version: str) -> None:
     ignored = [f"--ignore={folder}" for folder in APART]
     options = ["-q", "-p", "no:cacheprovider", "-m", "not alone", "--timeout=600"]
     with log.open("w") as out:
-        session.run("pytest", *options, "--parallel-threads=8", *NOT_HERE, *ignored, stdout=out)
+        # What one thread must do alone, it does in `tests`.
+        many = ["--parallel-threads=8", "--skip-thread-unsafe=true"]
+        session.run("pytest", *options, *many, *NOT_HERE, *ignored, stdout=out)
     counts = summary(log)
     record(
         f"parallel-{version}",

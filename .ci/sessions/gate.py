@@ -157,6 +157,9 @@ def tests(session: nox.Session, version: str) -> None:
     # All examples on the oldest Python; the others look for what differs between Pythons.
     first = find_python(version) == first_python()
     profile = [] if first else ["--hypothesis-profile=quick", "--not-again"]
+    if version.endswith("t"):
+        # Without a GIL all that is about threads is another matter.
+        profile = ["--hypothesis-profile=quick"]
     try:
         if session.posargs:
             pytest(session, *NOT_HERE, *profile)

@@ -20,6 +20,7 @@ mod gc;
 mod jobs;
 mod keep;
 mod kernel;
+mod lent;
 mod limited;
 mod live;
 mod made;
@@ -56,9 +57,9 @@ use pyo3::prelude::*;
 type Core = crate::ring::Ring<kernel::AnyKernel, keep::Keep>;
 
 /// The compiled half of uring_rs. Import its names from `uring_rs`.
-// Free-threaded interpreters turn the GIL on for this module: closing, the collector's view and
-// registered buffers still rely on it.
-#[pymodule(gil_used = true)]
+// Needs no GIL. What the GIL kept apart on the builds that have one, locks keep apart on the others:
+// see `Owned::LOCKED`, `lent` and `freelist`.
+#[pymodule(gil_used = false)]
 fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     m.add_class::<ring::PyRing>()?;
@@ -95,8 +96,6 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tree::install(m)?;
     m.add_class::<jobs::pages::PyPages>()?;
     m.add_class::<jobs::aligned::PyAlignedPool>()?;
-    m.add_class::<jobs::aligned::PyAlignedPool>()?;
-    tree::install(m)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_write_ranges, m)?)?;
     m.add_class::<jobs::stream::PyStream>()?;

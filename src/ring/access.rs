@@ -3,6 +3,10 @@
 //! An owned ring belongs to the first thread that uses it, and costs a thread-id comparison per
 //! call. A shared ring has a lock. Neither is ever held while calling Python or sleeping in the
 //! kernel (I6); an owned ring's holder may enter the kernel, which touches no other thread's state.
+//!
+//! An owned ring may still be taken apart in another thread, when nobody has a reference to it any
+//! more, while something of its own thread (a file of its table, say) looks at it for a moment. A
+//! GIL keeps the two apart; without one the lock does ([`Owned::LOCKED`]).
 
 use std::cell::{RefCell, UnsafeCell};
 use std::ops::{Deref, DerefMut};
@@ -20,6 +24,9 @@ const ENDED: usize = usize::MAX;
 
 /// What is guarded: a ring, with whatever belongs to it.
 pub trait Owned {
+    /// An owned ring is locked, too: there is no GIL to keep its end apart from its last uses.
+    const LOCKED: bool = false;
+
     /// The calling thread becomes the owner.
     fn enable(&mut self) -> Result<(), RingError>;
 
@@ -138,7 +145,7 @@ impl<T: Owned + 'static> RingCell<T> {
         let me = syscall::thread_id();
         let heir = self.owner.compare_exchange(ENDED, me, Ordering::Acquire, Ordering::Relaxed);
         if heir.is_ok() {
-            self.begin(None).inherited();
+            self.begin(self.lock_owned()).inherited();
             self.bequeath();
         }
         heir.is_ok()
@@ -183,7 +190,7 @@ impl<T: Owned + 'static> RingCell<T> {
             if self.owner.load(Ordering::Relaxed) != syscall::thread_id() {
                 self.claim()?;
             }
-            return Ok(Some(self.begin(None)));
+            return Ok(Some(self.begin(self.lock_owned())));
         }
         match self.lock.try_lock() {
             Ok(lock) => Ok(Some(self.begin(Some(lock)))),
@@ -201,9 +208,26 @@ impl<T: Owned + 'static> RingCell<T> {
     /// nobody can use any more, because no reference to it is left.
     ///
     /// # Safety
-    /// No other thread may use the ring, now or later.
+    /// No other thread may use the ring, now or later, but for moments under the lock if there is
+    /// one. Not for a ring of another process, whose lock may be held for ever.
     pub unsafe fn hold_last(&self) -> Hold<'_, T> {
+        self.begin(self.lock_owned())
+    }
+
+    /// The same for a forked child, which has one thread and must not look at the lock.
+    ///
+    /// # Safety
+    /// Only in a child that the ring was forked into.
+    pub unsafe fn hold_inherited(&self) -> Hold<'_, T> {
+        self.busy.store(false, Ordering::Relaxed);
         self.begin(None)
+    }
+
+    /// The lock that holders of an owned ring take where there is no GIL. Waiting for it takes no
+    /// time, since whoever has it calls nothing (I6).
+    #[inline(always)]
+    fn lock_owned(&self) -> Option<MutexGuard<'_, ()>> {
+        T::LOCKED.then(|| self.lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     #[inline(always)]
@@ -219,7 +243,7 @@ impl<T: Owned + 'static> RingCell<T> {
         if self.owner.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(RingError::WrongThread);
         }
-        let enabled = self.begin(None).enable();
+        let enabled = self.begin(self.lock_owned()).enable();
         match enabled {
             Ok(()) => self.bequeath(),
             Err(_) => self.owner.store(NOBODY, Ordering::Release),
@@ -242,7 +266,7 @@ impl<T: Owned + 'static> RingCell<T> {
     /// holding the ring; matched by [`RingCell::left`].
     #[inline(always)]
     pub fn entering(&self) {
-        if self.shared {
+        if self.shared || T::LOCKED {
             self.entering.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -250,7 +274,7 @@ impl<T: Owned + 'static> RingCell<T> {
     /// The call announced by [`RingCell::entering`] is over.
     #[inline(always)]
     pub fn left(&self) {
-        if self.shared && self.entering.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if (self.shared || T::LOCKED) && self.entering.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.left.notify_all();
         }
     }
@@ -286,9 +310,13 @@ impl<T: Owned + 'static> RingCell<T> {
     /// The caller must know that no thread takes the ring meanwhile: every taker needs the
     /// interpreter lock that the caller has, or is stopped (a collector's traversal).
     pub unsafe fn peek(&self) -> Option<&T> {
-        let taken = self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Acquire) > 0;
         // SAFETY: not held, and nobody can take it meanwhile by the caller's contract (I9).
-        (!taken).then(|| unsafe { &*self.ring.get() })
+        (!self.is_taken()).then(|| unsafe { &*self.ring.get() })
+    }
+
+    /// Does somebody hold the ring, or may take it without the interpreter?
+    pub fn is_taken(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Acquire) > 0
     }
 }
 

@@ -1,20 +1,36 @@
-"""Churn and index wrap on the real kernel."""
+"""Long runs that look for what builds up: leaks, and indices that go round."""
 
 from __future__ import annotations
 
+import argparse
+
 import nox
-from common import (
-    NOT_HERE,
-    PROJECT,
-    first_python,
-    install_wheel,
-    pytest,
-)
+from common import PROJECT, ROOT, first_python, install_wheel
 
 
 @nox.session(python=first_python(), default=False)
 def soak(session: nox.Session) -> None:
-    """Churn and index wrap on the real kernel, with leak counters; the release build."""
+    """2^32 NOPs through one ring, then an hour of churn; the release build.
+
+    `nox -s soak -- nops`, `nox -s soak -- churn --minutes 5` run one of them; what follows goes to
+    the program, see `python -m soak.churn --help` (with PYTHONPATH=tests).
+    """
+    part, *options = session.posargs or ["all"]
     session.install(*nox.project.dependency_groups(PROJECT, "test"))
     install_wheel(session, "release")
-    pytest(session, *NOT_HERE, "-m", "soak", "--timeout=7200")
+    env = {"PYTHONPATH": str(ROOT / "tests")}
+    if part not in ("nops", "churn", "all"):
+        session.error(f"soak knows nops, churn and all, not {part}")
+    if part in ("nops", "all"):
+        session.run("python", "-m", "soak.nops", *(options if part == "nops" else ()), env=env)
+    if part in ("churn", "all"):
+        known, _ = _churn_options().parse_known_args(options if part == "churn" else [])
+        command = f"nox -s soak -- churn --minutes {known.minutes:g}"
+        churn = [*(options if part == "churn" else ()), f"--record={command}"]
+        session.run("python", "-m", "soak.churn", *churn, env=env)
+
+
+def _churn_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    return parser

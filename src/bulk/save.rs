@@ -265,7 +265,8 @@ impl<H: Store, M> Save<H, M> {
     }
 
     /// All sources are there: write what is left, and have it under its name. None: not yet, call
-    /// it again.
+    /// it again; that is returned at least once between the last byte and the new name, so that
+    /// whoever is told of the progress can still call it off.
     pub fn finish(&mut self, nap_ns: u64) -> Result<Result<Option<()>, Errno>, RingError> {
         if !self.pump().same_process() {
             return Err(RingError::Forked);
@@ -292,6 +293,7 @@ impl<H: Store, M> Save<H, M> {
                 uninterrupted(|| self.host.truncate(self.fd(), self.offset))?;
             }
             self.stage = if self.plan.sync { Stage::Syncing } else { Stage::Synced };
+            return Ok(None);
         }
         if self.stage == Stage::Syncing {
             let work = Work::Fsync { fd: self.fd(), data_only: false };

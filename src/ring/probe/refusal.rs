@@ -102,6 +102,24 @@ pub fn diagnose(errno: Errno, entries: u32) -> Refusal {
     diagnose_in(errno, entries, &environment())
 }
 
+/// Why `what` had no room in this process (ENOMEM), though io_uring_setup(2) made the ring.
+pub fn diagnose_room(what: &str) -> Refusal {
+    let allowed = syscall::read_small_file("/proc/sys/vm/max_map_count").unwrap_or_default();
+    Refusal {
+        cause: Cause::Memory,
+        errno: Errno::ENOMEM,
+        reason: format!(
+            "{what} failed with ENOMEM: the process has as many mappings as it may \
+             (vm.max_map_count is {}), as much address space (RLIMIT_AS), or the system has no \
+             memory",
+            allowed.trim()
+        ),
+        hint: "use fewer entries, close rings or give other memory back, or raise the limit \
+               (ulimit -v; as root: sysctl -w vm.max_map_count=...)"
+            .into(),
+    }
+}
+
 /// Bytes that the kernel locks for a ring of `entries` entries and twice as many completions.
 pub fn ring_bytes(entries: u32) -> u64 {
     let page = syscall::page_size() as u64;

@@ -147,19 +147,24 @@ impl NewFile {
         let _ = uninterrupted(|| host.unlink(dir, &self.temp));
     }
 
-    /// It will not be whole: nothing stays of it. `used`: something may still be written to its
-    /// descriptor, which then has to stay open.
-    pub fn abandon<H: Store>(self, host: &H, dirs: &mut Directories<H>, used: bool) {
+    /// It will not be whole: nothing stays of it.
+    pub fn abandon<H: Store>(self, host: &H, dirs: &mut Directories<H>) {
         self.unlink(host, dirs.fd(self.dir));
-        self.forget(host, dirs, used);
+        self.forget(host, dirs);
+    }
+
+    /// As [`NewFile::abandon`], while something may still be written to the descriptor, which is
+    /// returned: it has to stay open until that has ended.
+    pub fn abandon_in_use<H: Store>(self, host: &H, dirs: &mut Directories<H>) -> i32 {
+        self.unlink(host, dirs.fd(self.dir));
+        dirs.leave(self.dir, false);
+        self.fd
     }
 
     /// As [`NewFile::abandon`], in a forked child: the name is the parent's.
-    pub fn forget<H: Store>(self, host: &H, dirs: &mut Directories<H>, used: bool) {
-        if !used {
-            // SAFETY: its own descriptor, closed once: `self` is taken (I10).
-            unsafe { host.drop_fd(self.fd) };
-        }
+    pub fn forget<H: Store>(self, host: &H, dirs: &mut Directories<H>) {
+        // SAFETY: its own descriptor, closed once: `self` is taken (I10).
+        unsafe { host.drop_fd(self.fd) };
         dirs.leave(self.dir, false);
     }
 }

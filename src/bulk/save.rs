@@ -138,6 +138,8 @@ pub struct Save<H: Store, M> {
     host: H,
     dirs: Directories<H>,
     file: Option<NewFile>,
+    /// The descriptor of a file that was given up with writes under way.
+    in_use: Option<i32>,
     plan: Plan,
     /// Alignment of memory and of offsets, while writing directly.
     direct: Option<(u64, u64)>,
@@ -173,6 +175,7 @@ impl<H: Store, M> Save<H, M> {
             host,
             dirs,
             file: Some(file),
+            in_use: None,
             plan,
             direct,
             left_direct: false,
@@ -468,7 +471,7 @@ impl<H: Store, M> Save<H, M> {
 
 impl<H: Store, M> Drop for Save<H, M> {
     fn drop(&mut self) {
-        if self.file.is_some() {
+        if self.file.is_some() || self.in_use.is_some() {
             self.over();
         }
     }

@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use crate::bulk::directories::Directories;
-use crate::bulk::job::Job;
+use crate::bulk::job::{Job, PATIENCE_NS};
 use crate::bulk::new_file::{How, Names, NewFile};
 use crate::bulk::pump::Pump;
 use crate::bulk::store::Store;
@@ -78,6 +78,8 @@ pub struct WriteMany<H: Store, M> {
     queue: VecDeque<Item>,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
+    /// Descriptors of files that were given up with works under way.
+    in_use: Vec<i32>,
     done: Vec<Done>,
     fsyncs: u64,
 }
@@ -97,6 +99,7 @@ impl<H: Store, M> WriteMany<H, M> {
             queue: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
+            in_use: Vec::new(),
             done: Vec::new(),
             fsyncs: 0,
         }
@@ -174,7 +177,7 @@ impl<H: Store, M> WriteMany<H, M> {
         match NewFile::create(host, dirs, names, item.path.as_bytes(), *how) {
             Ok(file) if self.is_being_written(&file) => {
                 // The one that comes later must be there in the end.
-                file.abandon(&self.host, &mut self.dirs, false);
+                file.abandon(&self.host, &mut self.dirs);
                 self.queue.push_front(item);
                 Begun::Later
             }
@@ -277,7 +280,7 @@ impl<H: Store, M> WriteMany<H, M> {
 
     fn fail(&mut self, index: usize, errno: Errno) {
         let Some(slot) = self.take(index) else { return };
-        slot.file.abandon(&self.host, &mut self.dirs, false);
+        slot.file.abandon(&self.host, &mut self.dirs);
         self.done.push(Done { token: slot.item.token, result: Err(errno) });
     }
 
@@ -303,9 +306,18 @@ impl<H: Store, M> WriteMany<H, M> {
         // The names go at once, whatever the device is at; descriptors when nothing uses them.
         for index in 0..self.slots.len() {
             let Some(slot) = self.take(index) else { continue };
-            match ours {
-                true => slot.file.abandon(&self.host, &mut self.dirs, !settled),
-                false => slot.file.forget(&self.host, &mut self.dirs, false),
+            match (ours, settled) {
+                (true, true) => slot.file.abandon(&self.host, &mut self.dirs),
+                (true, false) => {
+                    self.in_use.push(slot.file.abandon_in_use(&self.host, &mut self.dirs));
+                }
+                (false, _) => slot.file.forget(&self.host, &mut self.dirs),
+            }
+        }
+        if settled || !ours {
+            for fd in self.in_use.drain(..) {
+                // SAFETY: of a file that was given up, and used by nothing any more (I10).
+                unsafe { self.host.drop_fd(fd) };
             }
         }
         settled
@@ -314,8 +326,8 @@ impl<H: Store, M> WriteMany<H, M> {
 
 impl<H: Store, M> Drop for WriteMany<H, M> {
     fn drop(&mut self) {
-        if self.pending() > 0 {
-            self.give_up(0);
+        if self.pending() > 0 || !self.in_use.is_empty() {
+            self.give_up(PATIENCE_NS);
         }
     }
 }

@@ -63,7 +63,7 @@ def same(found: object, wanted: object) -> None:
 
 @case
 def byte_by_byte() -> None:
-    """A receive of everything from a peer that sends one byte at a time; a timeout ends the last."""
+    """A receive of everything from a peer that sends single bytes; a timeout ends the last."""
     left, right = pair()
     with left, right, uring_rs.Ring(8) as ring:
 

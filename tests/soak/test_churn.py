@@ -9,17 +9,10 @@ import pytest
 
 import uring_rs
 from helpers.child import child_env
-from soak.churn.gauges import Gauges, judge
+from soak.churn.gauges import ALLOWED, EXACT, Gauges, judge
 from soak.churn.plants import PLANTS
 
-QUIET: Gauges = {
-    name: 100
-    for name in (
-        "descriptors ring_descriptors ring_maps locked_kib pinned_kib threads poll_threads "
-        "token_references buffers_exported ring_objects leaked_rings children scratch_files maps "
-        "python_blocks collectable heap_bytes rss_kib ring_room"
-    ).split()
-} | {"workers": 1}
+QUIET: Gauges = dict.fromkeys((*EXACT, *ALLOWED), 100) | {"workers": 1}
 
 
 def run(*options: str) -> tuple[int, str]:

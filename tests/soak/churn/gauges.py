@@ -1,8 +1,8 @@
 """What is measured between the windows of the churn, and what counts as a leak.
 
-Exact gauges must stand where they stood after the warm-up, each time. The others drift by themselves
-(caches fill, memory fragments): for them the medians of the first and of the last third of the
-windows are compared, and more than what is allowed between them is a leak.
+Exact gauges must stand where they stood after the warm-up, each time. The others drift by
+themselves (caches fill, memory fragments): for them the medians of the first and of the last third
+of the windows are compared, and more than what is allowed between them is a leak.
 """
 
 from __future__ import annotations
@@ -56,9 +56,17 @@ SETTLING = 20.0
 class _MallInfo(ctypes.Structure):
     """struct mallinfo2."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keep".split()
+    _fields_ = (
+        ("arena", ctypes.c_size_t),
+        ("ordblks", ctypes.c_size_t),
+        ("smblks", ctypes.c_size_t),
+        ("hblks", ctypes.c_size_t),
+        ("hblkhd", ctypes.c_size_t),
+        ("usmblks", ctypes.c_size_t),
+        ("fsmblks", ctypes.c_size_t),
+        ("uordblks", ctypes.c_size_t),
+        ("fordblks", ctypes.c_size_t),
+        ("keepcost", ctypes.c_size_t),
     )
 
 
@@ -191,7 +199,7 @@ def settle(world: World, base: Gauges | None, patience: float = SETTLING) -> Gau
 
 
 def judge(base: Gauges, windows: Sequence[Gauges]) -> list[str]:
-    """What leaked, in words; nothing if nothing did. `base` is how things stood after warming up."""
+    """What leaked, in words; nothing if nothing did. `base` is how things stood when warm."""
     if len(windows) < 3:
         return ["fewer than three windows prove nothing"]
     leaks = []

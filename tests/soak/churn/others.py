@@ -247,23 +247,26 @@ def event_loops(world: World) -> int:
 def selectors(world: World) -> int:
     """Registered, modified, used in another thread and in a forked child, closed or dropped."""
     with dropping(), world.sockets() as (left, right):
-        selector = UringSelector(world.rng.choice((1, 64)))
-        selector.register(left, 1, world.token())
-        check(not selector.select(0))
-        right.send(b"x")
-        check(len(selector.select(5)) == 1)
-        selector.modify(left, 3)
-        check(selector.select(5)[0][1] == 3)
-        if world.chance(0.3):
-            in_threads(lambda: check(len(selector.select(5)) == 1))
-        if world.chance(0.2):
-            in_child(lambda: len(selector.select(5)) == 1)
-        if world.chance():
-            selector.unregister(left)
-        if world.chance():
-            selector.close()
-        del selector
+        _use_selector(world, left, right)
     return 3
+
+
+def _use_selector(world: World, left: socket.socket, right: socket.socket) -> None:
+    selector = UringSelector(world.rng.choice((1, 64)))
+    selector.register(left, 1, world.token())
+    check(not selector.select(0))
+    right.send(b"x")
+    check(len(selector.select(5)) == 1)
+    selector.modify(left, 3)
+    check(selector.select(5)[0][1] == 3)
+    if world.chance(0.3):
+        in_threads(lambda: check(len(selector.select(5)) == 1))
+    if world.chance(0.2):
+        in_child(lambda: len(selector.select(5)) == 1)
+    if world.chance():
+        selector.unregister(left)
+    if world.chance():
+        selector.close()
 
 
 def interrupted(seconds: float, work: Callable[[], object]) -> None:

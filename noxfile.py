@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 import gate
 import long
 import sanitize
+
+import load
 import soak
 
 nox.needs_version = ">=2025.5"
@@ -24,4 +26,4 @@ nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "long", "sanitize", "soak"]
+__all__ = ["gate", "load", "long", "sanitize", "soak"]

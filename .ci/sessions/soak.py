@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 
 import nox
-from common import PROJECT, ROOT, first_python, install_wheel
+from common import NOT_HERE, PROJECT, ROOT, first_python, install_wheel
 
 
 @nox.session(python=first_python(), default=False)
 def soak(session: nox.Session) -> None:
-    """2^32 NOPs through one ring, then an hour of churn; the release build.
+    """2^32 NOPs through one ring, an hour of churn, the tests marked soak; the release build.
 
-    `nox -s soak -- nops`, `nox -s soak -- churn --minutes 5` run one of them; what follows goes to
-    the program, see `python -m soak.churn --help` (with PYTHONPATH=tests).
+    `nox -s soak -- nops`, `nox -s soak -- churn --minutes 5`, `nox -s soak -- tests` run one of
+    them; what follows goes to the program, see `python -m soak.churn --help` (with
+    PYTHONPATH=tests), or to pytest.
     """
     part, *options = session.posargs or ["all"]
     session.install(*nox.project.dependency_groups(PROJECT, "test"))
     install_wheel(session, "release")
     env = {"PYTHONPATH": str(ROOT / "tests")}
-    if part not in ("nops", "churn", "all"):
-        session.error(f"soak knows nops, churn and all, not {part}")
+    if part not in ("nops", "churn", "tests", "all"):
+        session.error(f"soak knows nops, churn, tests and all, not {part}")
     if part in ("nops", "all"):
         session.run("python", "-m", "soak.nops", *(options if part == "nops" else ()), env=env)
     if part in ("churn", "all"):
@@ -28,6 +29,9 @@ def soak(session: nox.Session) -> None:
         command = f"nox -s soak -- churn --minutes {known.minutes:g}"
         churn = [*(options if part == "churn" else ()), f"--record={command}"]
         session.run("python", "-m", "soak.churn", *churn, env=env)
+    if part in ("tests", "all"):
+        options = options if part == "tests" else []
+        session.run("pytest", "--min-passed=1", *NOT_HERE, "-m", "soak", "--timeout=7200", *options)
 
 
 def _churn_options() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ mod environment;
 mod refusal;
 
 pub use environment::{environment, kernel_version, Environment, Version};
-pub use refusal::{diagnose, diagnose_room, ring_bytes, Cause, Refusal};
+pub use refusal::{diagnose, diagnose_room, explain_register, ring_bytes, Cause, Refusal};
 
 use core::ptr;
 

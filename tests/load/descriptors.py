@@ -22,7 +22,7 @@ from uring_rs import IoOp
 from uring_rs.selectors import UringSelector
 
 CONTENT = bytes(range(256)) * 40
-FILES = 30
+FILES = 12
 Work = Callable[[Path], None]
 WORKS: dict[str, Work] = {}
 

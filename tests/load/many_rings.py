@@ -7,6 +7,7 @@ there is room again.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import mmap
 import os
@@ -114,19 +115,23 @@ def limit_descriptors(count: int) -> None:
 @contextlib.contextmanager
 def maps_used_up(left: int) -> Iterator[None]:
     """So many mappings of this process that the kernel allows only some more."""
-    held: list[mmap.mmap] = []
-    try:
-        while True:
-            # Neighbours of equal protection would be one mapping.
-            protection = mmap.PROT_READ | (mmap.PROT_WRITE if len(held) % 2 else 0)
-            held.append(mmap.mmap(-1, 4096, prot=protection))
-    except OSError as error:
-        if error.errno != errno.ENOMEM:
-            raise
-    for _ in range(left):
-        held.pop()
-    try:
-        yield
-    finally:
-        for each in held:
-            each.close()
+    allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
+    with mmap.mmap(-1, (allowed + 2) * mmap.PAGESIZE) as held:
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        first = ctypes.c_char.from_buffer(held)
+        start = ctypes.addressof(first)
+        # Every second page is protected otherwise: neighbours of a kind would be one mapping.
+        page = 0
+        while protect(start + page * mmap.PAGESIZE, mmap.PAGESIZE, mmap.PROT_READ) == 0:
+            page += 2
+        if ctypes.get_errno() != errno.ENOMEM:
+            raise OSError(ctypes.get_errno(), "mprotect")
+        # What was given back to the kernel is two mappings less each time.
+        for back in range(page - 2, page - 2 - left, -2):
+            rights = mmap.PROT_READ | mmap.PROT_WRITE
+            protect(start + back * mmap.PAGESIZE, mmap.PAGESIZE, rights)
+        try:
+            yield
+        finally:
+            del first

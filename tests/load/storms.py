@@ -95,7 +95,7 @@ def messages(total: int, senders: int = 4) -> dict[str, int | float]:
     began = time.monotonic()
     with storm.ring:
         threads = [storm.thread(send, number * each) for number in range(senders)]
-        storm.watch(each * senders, "message", PATIENCE + total / 1000)
+        storm.watch(each * senders, "message", PATIENCE + total / 200)
         for thread in threads:
             thread.join()
         seconds = time.monotonic() - began
@@ -134,7 +134,7 @@ def multishots(turns: int) -> dict[str, int]:
                 os.eventfd_write(eventfd, 1)
 
         shooter = storm.thread(fire)
-        storm.watch(turns, "recv")
+        storm.watch(turns, "recv", PATIENCE + turns / 20)
         storm.watch(turns, "accept")
         storm.watch(1, "poll")
         shooter.join()

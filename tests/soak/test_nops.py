@@ -17,12 +17,3 @@ def test_some_nops_through_one_ring() -> None:
     assert figures["index_before_wrap"] == nops.NEAR + 70_000
     assert figures["index_at_end"] == figures["nops"]
     assert figures["wraps"] == 0
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(14_400)
-def test_four_thousand_million_nops() -> None:
-    figures = nops.soak(nops.WRAP)
-    assert figures["wraps"] == 1
-    assert figures["index_before_wrap"] > nops.WRAP - 10_000
-    assert figures["index_after_wrap"] == nops.NEAR

@@ -120,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
         f"--window={options.window}",
     ]
     command += [f"--patience={options.patience}", f"--only={options.only}"]
+    command += [f"--warm-up={options.warm_up}"]
     command += [f"--plant={name}" for name in options.plant]
     print(f"seed {options.seed}", flush=True)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_env()) as child:
@@ -163,6 +164,7 @@ def main() -> None:
     parser.add_argument(
         "--patience", type=float, default=20.0, help="seconds things may take to go"
     )
+    parser.add_argument("--warm-up", type=int, default=4, help="rounds of all actions before")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--only", default="", help="one action, by name")
     parser.add_argument("--plant", action="append", default=[], help="a leak that must be found")

@@ -50,7 +50,7 @@ def heap(world: World) -> None:
 
 
 def resident(world: World) -> None:
-    memory = mmap.mmap(-1, 4 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, 6 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory[:] = b"x" * len(memory)
     KEPT.append(memory)
 

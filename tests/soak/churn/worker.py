@@ -61,9 +61,9 @@ class Churn:
         for plant in self.plants:
             PLANTS[plant][0](self.world)
 
-    def warm_up(self) -> None:
+    def warm_up(self, rounds: int) -> None:
         """Each action in its turn, some times, so that all caches are full."""
-        for _ in range(4):
+        for _ in range(rounds):
             for name in self.names:
                 self.act(name)
 
@@ -72,13 +72,16 @@ def churn(options: argparse.Namespace, folder: Path) -> None:
     world = World(folder, options.seed)
     names = [name for name in ACTIONS if options.only in ("", name)]
     work = Churn(world, names, options.plant)
-    work.warm_up()
+    work.warm_up(options.warm_up)
     base = settle(world, None)
     # Once more with the gauges themselves warm.
     base = settle(world, None)
     tell("base", gauges=base, operations=work.operations, user=os.getuid())
     ends = time.monotonic() + options.seconds
-    while time.monotonic() < ends and work.failures <= FAILURES_BEFORE_THE_END:
+    windows = 0
+    # However slow this machine is, so many are needed to tell anything.
+    while (time.monotonic() < ends or windows < 3) and work.failures <= FAILURES_BEFORE_THE_END:
+        windows += 1
         work.window(options.window)
         gauges = settle(world, base, options.patience)
         counts = {"operations": work.operations, "actions": work.actions.total()}
@@ -94,6 +97,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--window", type=float, required=True)
     parser.add_argument("--patience", type=float, default=20.0)
+    parser.add_argument("--warm-up", type=int, default=4)
     parser.add_argument("--only", default="")
     parser.add_argument("--plant", action="append", default=[], choices=sorted(PLANTS))
     return parser.parse_args(arguments)

@@ -16,9 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 # Imported for their sessions; the order is the one in which they run.
 import gate
 import long
+import packages
 import sanitize
-
-import load
 import soak
 
 nox.needs_version = ">=2025.5"
@@ -26,4 +25,4 @@ nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "load", "long", "sanitize", "soak"]
+__all__ = ["gate", "long", "packages", "sanitize", "soak"]

@@ -1,4 +1,4 @@
-"""Long runs that look for what builds up: leaks, and indices that go round."""
+"""Long runs that look for what builds up: leaks, indices that go round, crowds, limits."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def soak(session: nox.Session) -> None:
     if part in ("tests", "all"):
         options = options if part == "tests" else []
         session.run("pytest", "--min-passed=1", *NOT_HERE, "-m", "soak", "--timeout=7200", *options)
+
+
+@nox.session(python=first_python(), default=False)
+def load(session: nox.Session) -> None:
+    """The long forms of tests/load (minutes): 10 000 connections, 1 000 rings, storms, limits."""
+    session.install(*nox.project.dependency_groups(PROJECT, "test"))
+    install_wheel(session, "release")
+    env = {"PYTHONPATH": str(ROOT / "tests")}
+    session.run("python", "-m", "load", *session.posargs, env=env)
 
 
 def _churn_options() -> argparse.ArgumentParser:

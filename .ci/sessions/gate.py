@@ -41,7 +41,7 @@ def test_groups() -> list[list[str]]:
 
 
 def run_side_by_side(session: nox.Session, *args: str) -> None:
-    """All tests but those that must be alone, two processes at a time: most wait most of the time.
+    """All tests but those that must be alone, more processes than CPUs: most wait most of the time.
 
     Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
@@ -53,11 +53,11 @@ def run_side_by_side(session: nox.Session, *args: str) -> None:
         ran = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
-        # In one piece, so that those of two do not mix.
+        # In one piece, so that those of several do not mix.
         print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
         return ran.returncode == 0
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:
         passed = list(pool.map(run, test_groups()))
     if not all(passed):
         session.error(f"{passed.count(False)} of {len(passed)} groups of tests failed")
@@ -78,7 +78,7 @@ def lint(session: nox.Session) -> None:
 def rust(session: nox.Session) -> None:
     """The crate without Python: it must build, pass its tests and its loom models."""
     cargo(session, "build", "--no-default-features")
-    cargo(session, "test", "--no-default-features")
+    # With the simulated kernel: what needs none of it is tested all the same.
     cargo(session, "test", "--no-default-features", "--features", "sim")
     # Another cfg would throw away every build of the shared directory, hence one of its own; and
     # the models want speed from the optimizer, not the minutes of a fat link.
@@ -119,6 +119,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=first_python())
 def package(session: nox.Session) -> None:
     """A source distribution that installs, and the README's first command on what it installed."""
+    session.run("python", "tests/helpers/elsewhere.py", env={"CARGO_TARGET_DIR": str(TARGET)})
     session.install(*nox.project.dependency_groups(PROJECT, "build"))
     out = Path(session.create_tmp()) / "sdist"
     shutil.rmtree(out, ignore_errors=True)

@@ -20,6 +20,7 @@ mod gc;
 mod jobs;
 mod keep;
 mod kernel;
+mod limited;
 mod live;
 mod picked;
 mod pool;

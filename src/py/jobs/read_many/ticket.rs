@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyString};
 
 use crate::bulk::read_many::{self, Failure, Place};
 use crate::py::keep::{Access, Owner};
+use crate::py::limited;
 
 /// What a file is read into.
 pub(super) enum Target {
@@ -91,7 +92,7 @@ impl Ticket {
             return Err(Failure::NoMemory);
         };
         // SAFETY: a bytes object, which nobody else has seen: its memory is ours to fill (I5).
-        let addr = unsafe { ffi::PyBytes_AS_STRING(bytes.as_ptr()) }.cast_mut().cast();
+        let addr = unsafe { limited::PyBytes_AS_STRING(bytes.as_ptr()) }.cast_mut().cast();
         self.target = Target::Bytes(bytes.unbind(), Place { addr, len: size as usize });
         Ok(())
     }
@@ -106,6 +107,8 @@ fn characters(text: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, *const c_ch
         let (chars, len) = (bytes.as_ptr().cast(), bytes.len());
         return Ok((text, chars, len));
     }
+    // The stable ABI does not tell what a str is made of: there it is encoded.
+    #[cfg(not(feature = "abi3"))]
     // SAFETY: a str object: PyOS_FSPath gives either (I5).
     unsafe {
         if ffi::PyUnicode_IS_COMPACT_ASCII(text.as_ptr()) != 0 {

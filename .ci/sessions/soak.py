@@ -13,7 +13,7 @@ def soak(session: nox.Session) -> None:
     """2^32 NOPs through one ring, an hour of churn, the tests marked soak; the release build.
 
     `nox -s soak -- nops`, `nox -s soak -- churn --minutes 5`, `nox -s soak -- tests` run one of
-    them; what follows goes to the program, see `python -m soak.churn --help` (with
+    them; what follows goes to the program, see `python -m endurance.churn --help` (with
     PYTHONPATH=tests), or to pytest.
     """
     part, *options = session.posargs or ["all"]
@@ -23,12 +23,12 @@ def soak(session: nox.Session) -> None:
     if part not in ("nops", "churn", "tests", "all"):
         session.error(f"soak knows nops, churn, tests and all, not {part}")
     if part in ("nops", "all"):
-        session.run("python", "-m", "soak.nops", *(options if part == "nops" else ()), env=env)
+        session.run("python", "-m", "endurance.nops", *(options if part == "nops" else ()), env=env)
     if part in ("churn", "all"):
         known, _ = _churn_options().parse_known_args(options if part == "churn" else [])
         command = f"nox -s soak -- churn --minutes {known.minutes:g}"
         churn = [*(options if part == "churn" else ()), f"--record={command}"]
-        session.run("python", "-m", "soak.churn", *churn, env=env)
+        session.run("python", "-m", "endurance.churn", *churn, env=env)
     if part in ("tests", "all"):
         options = options if part == "tests" else []
         session.run("pytest", "--min-passed=1", *NOT_HERE, "-m", "soak", "--timeout=7200", *options)

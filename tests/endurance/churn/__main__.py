@@ -1,6 +1,6 @@
 """An hour of everything at random, watched for leaks.
 
-    PYTHONPATH=tests python -m soak.churn --minutes 60 --record
+    PYTHONPATH=tests python -m endurance.churn --minutes 60 --record
 
 Started as root, the process that churns is a user without privileges, so that the kernel accounts
 for the memory that rings lock; this one keeps its own, and reads the kernel's log and slabs.
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
     report = Report()
     log_before = kernel_log() if options.log == "yes" else None
     command = [sys.executable, "-X", "dev" if options.dev else "faulthandler", "-m"]
-    command += ["soak.churn.worker", f"--seed={options.seed}"]
+    command += ["endurance.churn.worker", f"--seed={options.seed}"]
     command += [
         f"--seconds={options.seconds or 60 * options.minutes}",
         f"--window={options.window}",

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import uring_rs
+from endurance.churn.gauges import ALLOWED, EXACT, Gauges, judge
+from endurance.churn.plants import PLANTS
 from helpers.child import child_env
-from soak.churn.gauges import ALLOWED, EXACT, Gauges, judge
-from soak.churn.plants import PLANTS
 
 QUIET: Gauges = dict.fromkeys((*EXACT, *ALLOWED), 100) | {"workers": 1}
 
@@ -18,7 +18,7 @@ QUIET: Gauges = dict.fromkeys((*EXACT, *ALLOWED), 100) | {"workers": 1}
 def run(*options: str) -> tuple[int, str]:
     if not uring_rs.is_supported():
         pytest.skip(f"io_uring is refused here: {uring_rs.probe().reason}")
-    command = [sys.executable, "-m", "soak.churn", "--window=1", *options]
+    command = [sys.executable, "-m", "endurance.churn", "--window=1", *options]
     ran = subprocess.run(
         command, env=child_env(), capture_output=True, text=True, errors="replace", timeout=120
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import uring_rs
-from soak import nops
+from endurance import nops
 
 
 @pytest.mark.once

@@ -1,6 +1,6 @@
 """2^32 requests and more through one ring: its four indices go round on the real kernel.
 
-    PYTHONPATH=tests python -m soak.nops
+    PYTHONPATH=tests python -m endurance.nops
 
 The bulk of them by `run_nops`, each result looked at; those around the wrap one by one, each with a
 result and a token of its own, so that a completion that is lost, doubled or another's shows. Where

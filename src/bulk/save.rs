@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use crate::bulk::directories::Directories;
-use crate::bulk::job::Job;
+use crate::bulk::job::{Job, PATIENCE_NS};
 use crate::bulk::new_file::{How, NewFile};
 use crate::bulk::pump::Pump;
 use crate::bulk::store::Store;
@@ -28,8 +28,6 @@ const PAGE: usize = 4096;
 const STEP: u64 = 64 << 20;
 /// A write that moves nothing is tried so often.
 const TRIES: u8 = 8;
-/// So long an engine that is dropped waits for the system to be done with its file.
-const PATIENCE_NS: u64 = 1_000_000_000;
 /// After so long whoever called is asked for signals.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -271,7 +269,8 @@ impl<H: Store, M> Save<H, M> {
     }
 
     /// All sources are there: write what is left, and have it under its name. None: not yet, call
-    /// it again.
+    /// it again; that is returned at least once between the last byte and the new name, so that
+    /// whoever is told of the progress can still call it off.
     pub fn finish(&mut self, nap_ns: u64) -> Result<Result<Option<()>, Errno>, RingError> {
         if !self.pump().same_process() {
             return Err(RingError::Forked);
@@ -298,6 +297,7 @@ impl<H: Store, M> Save<H, M> {
                 uninterrupted(|| self.host.truncate(self.fd(), self.offset))?;
             }
             self.stage = if self.plan.sync { Stage::Syncing } else { Stage::Synced };
+            return Ok(None);
         }
         if self.stage == Stage::Syncing {
             let work = Work::Fsync { fd: self.fd(), data_only: false };

@@ -16,6 +16,10 @@ pub enum Call {
     Register,
     /// mmap(2) of the ring
     Map,
+    /// eventfd(2), which wakes a queue
+    EventFd,
+    /// pthread_create(3) of a thread that does the work of a ring
+    Thread,
 }
 
 impl Call {
@@ -26,6 +30,8 @@ impl Call {
             Call::Enter => "io_uring_enter",
             Call::Register => "io_uring_register",
             Call::Map => "mmap",
+            Call::EventFd => "eventfd",
+            Call::Thread => "pthread_create",
         }
     }
 }

@@ -47,7 +47,7 @@ use chain::{Chains, Entry};
 use cq::{BigCqe, Cq};
 use error::{Call, RingError};
 use kernel::Kernel;
-use mapping::Maps;
+use mapping::{Maps, OwnMemory};
 use params::{register_error, Config, Made, CQ_ENTRIES_MAX};
 use region::WaitRegion;
 use slots::{Kind, Slots, Zeroed};
@@ -99,6 +99,18 @@ pub struct Message {
 struct Early {
     enabled: bool,
     wait_region: Option<Box<WaitRegion>>,
+}
+
+/// What a ring is made of beside its descriptor.
+struct Built<P> {
+    early: Early,
+    slots: Slots<P>,
+    maps: Maps,
+}
+
+/// The process has no addresses left for a ring.
+fn no_room(what: &str) -> RingError {
+    RingError::Refused(Box::new(probe::diagnose_room(what)))
 }
 
 /// A ring entered so often is worth the two system calls that registering its descriptor costs.
@@ -153,32 +165,20 @@ pub struct Ring<K: Kernel, P: Zeroed> {
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
-        let Made { fd, params, memory } = params::setup(&kernel, config)?;
-        let tried = params::try_out(&kernel, fd, params.flags);
-        let early = tried.and_then(|()| Self::before_use(&kernel, fd, config));
-        let maps = early.and_then(|early| {
-            // As many requests as the completion queue holds: only multishot can overflow it.
-            // Where it may be resized, so may they.
-            let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
-            let room = if deferred { CQ_ENTRIES_MAX } else { 0 };
-            let slots = Slots::growable(params.cq_entries, room)
-                .ok_or(RingError::Sys(Call::Map, Errno::ENOMEM))?;
-            let maps = match memory {
-                Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
-                    "the kernel uses more memory for the queues than it was given",
-                )),
-                None => Maps::new(&kernel, fd, &params),
-            };
-            maps.map(|maps| (early, maps, slots))
-        });
-        let (early, maps, slots) = match maps {
-            Ok(maps) => maps,
+        let Made { fd, params, mut memory } = params::setup(&kernel, config)?;
+        let built = match Self::build(&kernel, fd, config, &params, &mut memory) {
+            Ok(built) => built,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
                 unsafe { ringfd::close(&kernel, fd, params.flags) };
+                if let Some(memory) = memory {
+                    // SAFETY: the ring it was for was closed, and never used (I8).
+                    unsafe { memory.free(&kernel) };
+                }
                 return Err(error);
             }
         };
+        let Built { early, slots, maps } = built;
         let (sq, cq) = maps.queues(&params);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
         let polled = params.flags & IORING_SETUP_IOPOLL != 0;
@@ -216,6 +216,33 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             pools: Vec::new(),
             params,
         })
+    }
+
+    /// What a ring is made of beside its descriptor. `memory` is taken once the ring has it.
+    fn build(
+        kernel: &K,
+        fd: i32,
+        config: &Config,
+        params: &io_uring_params,
+        memory: &mut Option<OwnMemory>,
+    ) -> Result<Built<P>, RingError> {
+        params::try_out(kernel, fd, params.flags)?;
+        let early = Self::before_use(kernel, fd, config)?;
+        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
+        // As many requests as the completion queue holds: only multishot can overflow it.
+        // Where it may be resized, so may they.
+        let slots = Slots::growable(params.cq_entries, if deferred { CQ_ENTRIES_MAX } else { 0 })
+            .ok_or_else(|| no_room("memory for the requests"))?;
+        let maps = match memory.take() {
+            Some(memory) => memory.into_maps(params).ok_or(RingError::Corrupted(
+                "the kernel uses more memory for the queues than it was given",
+            )),
+            None => Maps::new(kernel, fd, params).map_err(|error| match error {
+                RingError::Sys(Call::Map, Errno::ENOMEM) => no_room("mmap of the queues"),
+                error => error,
+            }),
+        };
+        Ok(Built { early, slots, maps: maps? })
     }
 
     /// What must be said before the ring is enabled. A shared ring has no thread to enable it later.

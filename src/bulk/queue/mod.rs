@@ -177,7 +177,7 @@ impl<H: QueueHost, K> Queue<H, K> {
     }
 
     fn with_ring(host: &H, depth: u32) -> Result<(Box<RingCarrier<H>>, Bell), RingError> {
-        let fd = host.bell().map_err(|errno| RingError::Sys(Call::Setup, errno))?;
+        let fd = host.bell().map_err(|errno| RingError::Sys(Call::EventFd, errno))?;
         match RingCarrier::new(host, depth, fd) {
             Ok(ring) => Ok((Box::new(ring), Bell { fd, real: false })),
             Err(error) => {
@@ -189,9 +189,9 @@ impl<H: QueueHost, K> Queue<H, K> {
     }
 
     fn with_threads(host: &H, depth: u32) -> Result<(Carrier<H>, Bell), QueueError> {
-        let failed = |errno| QueueError::Ring(RingError::Sys(Call::Setup, errno));
-        let threads = ThreadCarrier::new(host, depth).map_err(failed)?;
-        let fd = real_bell().map_err(failed)?;
+        let failed = |call| move |errno| QueueError::Ring(RingError::Sys(call, errno));
+        let threads = ThreadCarrier::new(host, depth).map_err(failed(Call::Thread))?;
+        let fd = real_bell().map_err(failed(Call::EventFd))?;
         Ok((Carrier::Threads(threads), Bell { fd, real: true }))
     }
 

@@ -116,6 +116,39 @@ pub fn too_old(what: &str, since: (u8, u8)) -> Refusal {
     Refusal { cause, errno: Errno::ENOSYS, reason, hint: hint(cause, &env) }
 }
 
+/// What io_uring_register(2) may have meant by ENOMEM: the limit of what this user locks.
+pub fn explain_register(errno: Errno) -> Option<String> {
+    explain_register_in(errno, &environment())
+}
+
+fn explain_register_in(errno: Errno, env: &Environment) -> Option<String> {
+    let limit = env.memlock_soft.filter(|_| errno == Errno::ENOMEM && !env.may_lock)?;
+    Some(format!(
+        "RLIMIT_MEMLOCK is {}, for all that the rings and registered buffers of this user lock \
+         together; register less, or raise it (ulimit -l, at most {})",
+        bytes(limit),
+        env.memlock_hard.map_or("unlimited".into(), bytes)
+    ))
+}
+
+/// Why `what` had no room in this process (ENOMEM), though io_uring_setup(2) made the ring.
+pub fn diagnose_room(what: &str) -> Refusal {
+    let allowed = syscall::read_small_file("/proc/sys/vm/max_map_count").unwrap_or_default();
+    Refusal {
+        cause: Cause::Memory,
+        errno: Errno::ENOMEM,
+        reason: format!(
+            "{what} failed with ENOMEM: the process has as many mappings as it may \
+             (vm.max_map_count is {}), as much address space (RLIMIT_AS), or the system has no \
+             memory",
+            allowed.trim()
+        ),
+        hint: "use fewer entries, close rings or give other memory back, or raise the limit \
+               (ulimit -v; as root: sysctl -w vm.max_map_count=...)"
+            .into(),
+    }
+}
+
 /// Bytes that the kernel locks for a ring of `entries` entries and twice as many completions.
 pub fn ring_bytes(entries: u32) -> u64 {
     let page = syscall::page_size() as u64;
@@ -327,6 +360,18 @@ mod tests {
             let filtered = Environment { seccomp_mode: Some(2), ..admitted };
             expect(Errno::EPERM, &filtered, Cause::Seccomp, "seccomp", "profile");
         }
+    }
+
+    #[test]
+    fn registering_past_the_limit_names_it() {
+        let said = explain_register_in(Errno::ENOMEM, &host()).unwrap();
+        assert!(said.contains("RLIMIT_MEMLOCK is 64 KiB") && said.contains("8.0 MiB"), "{said}");
+        // Nothing else, and nobody whom the limit does not bind, is told of it.
+        assert_eq!(explain_register_in(Errno::EFAULT, &host()), None);
+        let free = Environment { may_lock: true, ..host() };
+        assert_eq!(explain_register_in(Errno::ENOMEM, &free), None);
+        let unlimited = Environment { memlock_soft: None, ..host() };
+        assert_eq!(explain_register_in(Errno::ENOMEM, &unlimited), None);
     }
 
     #[test]

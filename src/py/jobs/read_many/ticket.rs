@@ -128,8 +128,9 @@ fn characters(text: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, *const c_ch
 impl Slot {
     /// Its first `len` bytes.
     pub(super) fn filled<'py>(&self, py: Python<'py>, len: usize) -> PyResult<Bound<'py, PyAny>> {
-        let end = (self.start + len) as isize;
-        self.view.bind(py).get_item(PySlice::new(py, self.start as isize, end, 1))
+        // Not PySlice::new, which keeps a reference to each of its numbers for ever (PyO3 0.29).
+        let part = py.get_type::<PySlice>().call1((self.start, self.start + len))?;
+        self.view.bind(py).get_item(part)
     }
 }
 

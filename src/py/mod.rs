@@ -22,6 +22,8 @@ mod keep;
 mod kernel;
 mod live;
 mod picked;
+#[cfg(debug_assertions)]
+mod planted;
 mod pool;
 mod probe;
 mod queue;
@@ -45,7 +47,6 @@ mod tables;
 mod tags;
 mod trace;
 mod tree;
-mod wake;
 
 use pyo3::prelude::*;
 
@@ -92,8 +93,6 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tree::install(m)?;
     m.add_class::<jobs::pages::PyPages>()?;
     m.add_class::<jobs::aligned::PyAlignedPool>()?;
-    m.add_class::<jobs::aligned::PyAlignedPool>()?;
-    tree::install(m)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_write_ranges, m)?)?;
     m.add_class::<jobs::stream::PyStream>()?;
@@ -102,6 +101,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
+    #[cfg(debug_assertions)]
+    m.add_function(wrap_pyfunction!(planted::_plant, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.
     py.import("atexit")?.call_method1("register", (m.getattr("_close_all")?,))?;
     Ok(())

@@ -130,7 +130,7 @@ impl<P: Zeroed> Slots<P> {
         // SAFETY: reserved just now, for more than that (I1).
         if unsafe { syscall::make_usable(base, Self::layout(capacity).size()) }.is_err() {
             // SAFETY: nobody has seen it (I8).
-            unsafe { syscall::unmap(base, len) };
+            unsafe { syscall::unmap_reserved(base, len) };
             return Self::new(capacity);
         }
         Self::empty(base.cast(), capacity, room)
@@ -312,6 +312,10 @@ impl<P> Slots<P> {
 
     /// Let the memory go with whatever is in it: for requests whose end we cannot see (I2).
     pub fn leak(self) {
+        #[cfg(sanitized)]
+        if self.room == 0 {
+            crate::sys::sanitize::leaked(self.base.as_ptr().cast());
+        }
         core::mem::forget(self);
     }
 }

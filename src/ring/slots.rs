@@ -312,11 +312,16 @@ impl<P> Slots<P> {
 
     /// Let the memory go with whatever is in it: for requests whose end we cannot see (I2).
     pub fn leak(self) {
+        self.is_leaked();
+        core::mem::forget(self);
+    }
+
+    /// The memory stays for ever, and is meant to.
+    fn is_leaked(&self) {
         #[cfg(sanitized)]
         if self.room == 0 {
             crate::sys::sanitize::leaked(self.base.as_ptr().cast());
         }
-        core::mem::forget(self);
     }
 }
 
@@ -327,6 +332,7 @@ impl<P> Drop for Slots<P> {
             "slots of live requests must be leaked, never freed (I2)"
         );
         if self.live > 0 || self.reserved > 0 {
+            self.is_leaked();
             return;
         }
         let slots = if self.room > 0 { self.room } else { self.capacity };

@@ -22,6 +22,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 MINORS = range(11, 16)
 # Without a GIL: found as python3.14t and so on.
 FREE_THREADED = ("3.14t", "3.15t")
+SHUTTLE_TESTS = ("test", "--no-default-features", "--features", "sim", "--test", "shuttle")
 FEATURES = (["--no-default-features"], ["--no-default-features", "--features", "python"])
 
 
@@ -75,6 +76,15 @@ def cargo(session: nox.Session, *args: str, **env: str) -> None:
     python = session.bin and str(Path(session.bin) / "python")
     settings = {"CARGO_TARGET_DIR": str(TARGET), "PYO3_PYTHON": python or sys.executable, **env}
     session.run("cargo", *args, env=settings, external=True)
+
+
+def model_build(cfg: str, **settings: str) -> dict[str, str]:
+    """The environment in which the models for loom or shuttle are built.
+
+    Another cfg would throw away every build of the shared directory, hence one of its own.
+    """
+    flags = f"{os.environ.get('RUSTFLAGS', '')} --cfg {cfg}".strip()
+    return {"RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(TARGET / cfg), **settings}
 
 
 # The wheels of this run: sessions of the same Python share one.

@@ -26,6 +26,8 @@ mod live;
 mod made;
 mod memory;
 mod picked;
+#[cfg(debug_assertions)]
+mod planted;
 mod pool;
 mod probe;
 mod queue;
@@ -49,7 +51,6 @@ mod tables;
 mod tags;
 mod trace;
 mod tree;
-mod wake;
 
 use pyo3::prelude::*;
 
@@ -104,6 +105,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
+    #[cfg(debug_assertions)]
+    m.add_function(wrap_pyfunction!(planted::_plant, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.
     py.import("atexit")?.call_method1("register", (m.getattr("_close_all")?,))?;
     Ok(())

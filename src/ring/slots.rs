@@ -363,7 +363,7 @@ mod tests {
     /// 2^32 uses of one slot take too long to wait for, so the generation is set to its end.
     #[test]
     fn generations_wrap() {
-        let mut slots = Slots::<Empty>::new(2);
+        let mut slots = Slots::<Empty>::new(2).expect("memory");
         let index = slots.reserve().unwrap();
         slots.slot_mut(index).generation = u32::MAX;
         slots.activate(index, 0, 0);

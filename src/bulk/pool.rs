@@ -3,6 +3,10 @@
 use crate::bulk::crew::{Crew, Deed};
 use crate::bulk::host::Host;
 use crate::bulk::work::{Ended, Work};
+use crate::sys::Errno;
+
+/// So often is a work begun anew that was cut short.
+const ATTEMPTS: u32 = 100;
 
 /// Carrying out works.
 struct CarryOut<H>(H);
@@ -13,7 +17,14 @@ impl<H: Host> Deed for CarryOut<H> {
 
     fn perform(&self, (work, token): (Work, u64)) -> (Work, Ended) {
         // SAFETY: whoever began the work keeps what it points at until it has ended (I2).
-        let result = unsafe { self.0.carry_out(&work) };
+        let mut result = unsafe { self.0.carry_out(&work) };
+        let mut attempts = 1;
+        // There are no signals in these threads, but file systems of their own mind.
+        while result == -Errno::EINTR.0 && work.repeatable() && attempts < ATTEMPTS {
+            // SAFETY: as above.
+            result = unsafe { self.0.carry_out(&work) };
+            attempts += 1;
+        }
         (work, Ended { token, result })
     }
 }

@@ -20,7 +20,10 @@ mod gc;
 mod jobs;
 mod keep;
 mod kernel;
+mod limited;
 mod live;
+mod made;
+mod memory;
 mod picked;
 #[cfg(debug_assertions)]
 mod planted;

@@ -13,10 +13,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::poll::{self, Begin, Next};
-use crate::py::errors;
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::entry_count;
 use crate::py::sim::PySimKernel;
+use crate::py::{errors, limited};
 use crate::ring::error::RingError;
 use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::wait::EnterPlan;
@@ -276,7 +276,7 @@ fn list_of<'py>(
         for &(fd, events) in ready {
             let pair = pair_of(py, fd, events, keys)?;
             if !pair.is_null() {
-                ffi::PyList_SET_ITEM(list.as_ptr(), count, pair);
+                limited::PyList_SET_ITEM(list.as_ptr(), count, pair);
                 count += 1;
             }
         }
@@ -321,8 +321,8 @@ unsafe fn pair_of(
             ffi::Py_XDECREF(mask);
             return Err(PyErr::fetch(py));
         }
-        ffi::PyTuple_SET_ITEM(pair, 0, key);
-        ffi::PyTuple_SET_ITEM(pair, 1, mask);
+        limited::PyTuple_SET_ITEM(pair, 0, key);
+        limited::PyTuple_SET_ITEM(pair, 1, mask);
         Ok(pair)
     }
 }

@@ -46,7 +46,7 @@ use crate::sys::{sync, Errno};
 use batches::Batches;
 use chain::{Chains, Entry};
 use cq::{BigCqe, Cq};
-use error::RingError;
+use error::{Call, RingError};
 use kernel::Kernel;
 use mapping::Maps;
 use params::{register_error, Config, Made, CQ_ENTRIES_MAX};
@@ -155,17 +155,24 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
         let Made { fd, params, memory } = params::setup(&kernel, config)?;
-        let early = Self::before_use(&kernel, fd, config);
+        let tried = params::try_out(&kernel, fd, params.flags);
+        let early = tried.and_then(|()| Self::before_use(&kernel, fd, config));
         let maps = early.and_then(|early| {
+            // As many requests as the completion queue holds: only multishot can overflow it.
+            // Where it may be resized, so may they.
+            let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
+            let room = if deferred { CQ_ENTRIES_MAX } else { 0 };
+            let slots = Slots::growable(params.cq_entries, room)
+                .ok_or(RingError::Sys(Call::Map, Errno::ENOMEM))?;
             let maps = match memory {
                 Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
                     "the kernel uses more memory for the queues than it was given",
                 )),
                 None => Maps::new(&kernel, fd, &params),
             };
-            maps.map(|maps| (early, maps))
+            maps.map(|maps| (early, maps, slots))
         });
-        let (early, maps) = match maps {
+        let (early, maps, slots) = match maps {
             Ok(maps) => maps,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
@@ -176,7 +183,6 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let (sq, cq) = maps.queues(&params);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
         let polled = params.flags & IORING_SETUP_IOPOLL != 0;
-        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
         Ok(Ring {
             kernel,
             fd,
@@ -190,12 +196,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             maps: Some(maps),
             sq,
             cq,
-            // As many requests as the completion queue holds: only multishot can overflow it.
-            // Where it may be resized, so may they.
-            slots: Some(Slots::growable(
-                params.cq_entries,
-                if deferred { CQ_ENTRIES_MAX } else { 0 },
-            )),
+            slots: Some(slots),
             phase: Phase::Open,
             chains: Chains::default(),
             batches: Batches::default(),
@@ -314,8 +315,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// See [`access::Owned`].
     pub fn enable(&mut self) -> Result<(), RingError> {
         if self.disabled {
+            let null = core::ptr::null_mut();
             // SAFETY: takes no argument (I9: called by the owner thread).
-            unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, core::ptr::null_mut(), 0) }?;
+            let done = unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, null, 0) };
+            done.map_err(params::first_register_error)?;
             self.disabled = false;
         }
         Ok(())

@@ -4,7 +4,7 @@ mod environment;
 mod refusal;
 
 pub use environment::{environment, kernel_version, Environment, Version};
-pub use refusal::{diagnose, ring_bytes, Cause, Refusal};
+pub use refusal::{diagnose, diagnose_call, ring_bytes, too_old, Cause, Refusal};
 
 use core::ptr;
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
+import website
 from common import (
     FEATURES,
     NOT_HERE,
@@ -40,27 +42,29 @@ def test_groups() -> list[list[str]]:
     return [conformance[:half], conformance[half:], *([name] for name in first), [*rest, *files]]
 
 
-def run_side_by_side(session: nox.Session, *args: str) -> None:
-    """All tests but those that must be alone, more processes than CPUs: most wait most of the time.
+def run_side_by_side(session: nox.Session, commands: Sequence[Sequence[str]]) -> None:
+    """Run these, in more processes than there are CPUs, as most wait most of the time.
 
     Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
-    program = [str(Path(session.bin) / "pytest"), "-m", "not alone", "-p", "no:cacheprovider"]
     env = {name: value for name, value in session.env.items() if value is not None}
 
-    def run(group: list[str]) -> bool:
-        command = [*program, "--min-passed=1", *args, *group]
+    def run(command: Sequence[str]) -> bool:
+        program = str(Path(session.bin) / command[0])
         ran = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **env}
+            [program, *command[1:]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
         )
         # In one piece, so that those of several do not mix.
         print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
         return ran.returncode == 0
 
     with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:
-        passed = list(pool.map(run, test_groups()))
+        passed = list(pool.map(run, commands))
     if not all(passed):
-        session.error(f"{passed.count(False)} of {len(passed)} groups of tests failed")
+        session.error(f"{passed.count(False)} of {len(passed)} commands failed")
 
 
 @nox.session(python=first_python())
@@ -110,10 +114,15 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=first_python())
 def docs(session: nox.Session) -> None:
-    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
+    """The code blocks of README.md and docs/, Dask and pandas through uring://, the site."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs"))
     install_wheel(session)
-    pytest(session, "tests/docs", "tests/ecosystem")
+    if session.posargs:
+        pytest(session, "tests/docs", "tests/ecosystem")
+        return
+    program = ["pytest", "-p", "no:cacheprovider", "--min-passed=1"]
+    blocks, ecosystem = [*program, "tests/docs"], [*program, "tests/ecosystem"]
+    run_side_by_side(session, [blocks, website.command(session), ecosystem])
 
 
 @nox.session(python=first_python())
@@ -152,7 +161,8 @@ def tests(session: nox.Session, version: str) -> None:
         if session.posargs:
             pytest(session, *NOT_HERE, *profile)
             return
-        run_side_by_side(session, *profile)
+        program = ["pytest", "-m", "not alone", "-p", "no:cacheprovider", "--min-passed=1"]
+        run_side_by_side(session, [[*program, *profile, *group] for group in test_groups()])
         # A CI machine is ours to change for a moment; a contributor's is not.
         if os.environ.get("CI"):
             pytest(session, *NOT_HERE, "-m", "alone", "--host-changes")

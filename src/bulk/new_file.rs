@@ -4,8 +4,9 @@ use std::ffi::CString;
 use std::hash::{BuildHasher, Hasher};
 
 use crate::bulk::directories::{split, Directories};
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::Work;
+use crate::sys::errno::uninterrupted;
 use crate::sys::file::Entry;
 use crate::sys::os::{O_CREAT, O_EXCL, O_WRONLY};
 use crate::sys::Errno;
@@ -149,19 +150,17 @@ impl NewFile {
 
     /// It will not be whole: nothing stays of it.
     pub fn abandon<H: Store>(self, host: &H, dirs: &mut Directories<H>) {
-        self.unlink(host, dirs.fd(self.dir));
+        self.disown(host, dirs);
         self.forget(host, dirs);
     }
 
-    /// As [`NewFile::abandon`], while something may still be written to the descriptor, which is
-    /// returned: it has to stay open until that has ended.
-    pub fn abandon_in_use<H: Store>(self, host: &H, dirs: &mut Directories<H>) -> i32 {
+    /// It will not be whole: its name goes at once, its descriptor later, by [`NewFile::forget`], when
+    /// nothing is written to it any more.
+    pub fn disown<H: Store>(&self, host: &H, dirs: &Directories<H>) {
         self.unlink(host, dirs.fd(self.dir));
-        dirs.leave(self.dir, false);
-        self.fd
     }
 
-    /// As [`NewFile::abandon`], in a forked child: the name is the parent's.
+    /// Close it. Its name is gone, or, in a forked child, the parent's.
     pub fn forget<H: Store>(self, host: &H, dirs: &mut Directories<H>) {
         // SAFETY: its own descriptor, closed once: `self` is taken (I10).
         unsafe { host.drop_fd(self.fd) };
@@ -197,8 +196,9 @@ fn make<H: Store>(
     how: How,
 ) -> Result<(CString, i32), Errno> {
     let old = replaced(host, dir, name, how.over)?;
-    // Never readable for more people than the file it replaces, not even for a moment.
-    let mode = old.map_or(how.mode, |old| old.mode & 0o777);
+    // Never readable for more people than the file it replaces, not even for a moment: until it has
+    // that one's owner and group, for nobody else.
+    let mode = old.map_or(how.mode, |_| 0o600);
     let (temp, fd) = open_temporary(host, dir, name, names, how.flags, mode)?;
     let Some(old) = old else { return Ok((temp, fd)) };
     match uninterrupted(|| host.dress(fd, &old)) {

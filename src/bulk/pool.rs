@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 use crate::bulk::host::Host;
 use crate::bulk::work::{Ended, Work};
 use crate::sys::tree::without_signals;
+use crate::sys::Errno;
+
+/// So often is a work begun anew that was cut short.
+const ATTEMPTS: u32 = 100;
 
 /// Workers that are kept waiting need little.
 const STACK: usize = 64 << 10;
@@ -168,7 +172,14 @@ fn take_turn<'a, H: Host>(
     board.under_way += 1;
     drop(board);
     // SAFETY: whoever began the work keeps what it points at until it has ended (I2).
-    let result = unsafe { host.carry_out(&work) };
+    let mut result = unsafe { host.carry_out(&work) };
+    let mut attempts = 1;
+    // There are no signals in these threads, but file systems of their own mind.
+    while result == -Errno::EINTR.0 && work.repeatable() && attempts < ATTEMPTS {
+        // SAFETY: as above.
+        result = unsafe { host.carry_out(&work) };
+        attempts += 1;
+    }
     let mut board = shared.board();
     board.under_way -= 1;
     board.done.push((work, Ended { token, result }));

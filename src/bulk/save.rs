@@ -15,9 +15,10 @@ use crate::bulk::directories::Directories;
 use crate::bulk::job::Job;
 use crate::bulk::new_file::{How, NewFile};
 use crate::bulk::pump::Pump;
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::Work;
 use crate::ring::error::RingError;
+use crate::sys::errno::uninterrupted;
 use crate::sys::Errno;
 use pieces::{open, progress};
 
@@ -27,6 +28,8 @@ const PAGE: usize = 4096;
 const STEP: u64 = 64 << 20;
 /// A write that moves nothing is tried so often.
 const TRIES: u8 = 8;
+/// So long an engine that is dropped waits for the system to be done with its file.
+const PATIENCE_NS: u64 = 1_000_000_000;
 /// After so long whoever called is asked for signals.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -138,8 +141,8 @@ pub struct Save<H: Store, M> {
     host: H,
     dirs: Directories<H>,
     file: Option<NewFile>,
-    /// The descriptor of a file that was given up with writes under way.
-    in_use: Option<i32>,
+    /// It was given up, and has no name any more.
+    disowned: bool,
     plan: Plan,
     /// Alignment of memory and of offsets, while writing directly.
     direct: Option<(u64, u64)>,
@@ -175,7 +178,7 @@ impl<H: Store, M> Save<H, M> {
             host,
             dirs,
             file: Some(file),
-            in_use: None,
+            disowned: false,
             plan,
             direct,
             left_direct: false,
@@ -471,8 +474,8 @@ impl<H: Store, M> Save<H, M> {
 
 impl<H: Store, M> Drop for Save<H, M> {
     fn drop(&mut self) {
-        if self.file.is_some() || self.in_use.is_some() {
-            self.over();
+        if self.file.is_some() {
+            self.give_up(PATIENCE_NS);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use crate::bulk::directories::Directories;
-use crate::bulk::job::{Job, PATIENCE_NS};
+use crate::bulk::job::Job;
 use crate::bulk::new_file::{How, Names, NewFile};
 use crate::bulk::pump::Pump;
 use crate::bulk::store::Store;
@@ -24,6 +24,8 @@ const LARGE: u64 = 1 << 20;
 const PIECE: u64 = 4 << 20;
 /// A write that moves nothing is tried so often.
 const TRIES: u8 = 8;
+/// So long an engine that is dropped waits for the system to be done with its files.
+const PATIENCE_NS: u64 = 1_000_000_000;
 /// After so long whoever called is asked for signals.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -78,10 +80,10 @@ pub struct WriteMany<H: Store, M> {
     queue: VecDeque<Item>,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
-    /// Descriptors of files that were given up with works under way.
-    in_use: Vec<i32>,
     done: Vec<Done>,
     fsyncs: u64,
+    /// Given up, with something under way on them.
+    orphans: Vec<NewFile>,
 }
 
 impl<H: Store, M> WriteMany<H, M> {
@@ -99,9 +101,9 @@ impl<H: Store, M> WriteMany<H, M> {
             queue: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            in_use: Vec::new(),
             done: Vec::new(),
             fsyncs: 0,
+            orphans: Vec::new(),
         }
     }
 
@@ -306,18 +308,14 @@ impl<H: Store, M> WriteMany<H, M> {
         // The names go at once, whatever the device is at; descriptors when nothing uses them.
         for index in 0..self.slots.len() {
             let Some(slot) = self.take(index) else { continue };
-            match (ours, settled) {
-                (true, true) => slot.file.abandon(&self.host, &mut self.dirs),
-                (true, false) => {
-                    self.in_use.push(slot.file.abandon_in_use(&self.host, &mut self.dirs));
-                }
-                (false, _) => slot.file.forget(&self.host, &mut self.dirs),
+            if ours {
+                slot.file.disown(&self.host, &self.dirs);
             }
+            self.orphans.push(slot.file);
         }
         if settled || !ours {
-            for fd in self.in_use.drain(..) {
-                // SAFETY: of a file that was given up, and used by nothing any more (I10).
-                unsafe { self.host.drop_fd(fd) };
+            for file in self.orphans.drain(..) {
+                file.forget(&self.host, &mut self.dirs);
             }
         }
         settled
@@ -326,7 +324,7 @@ impl<H: Store, M> WriteMany<H, M> {
 
 impl<H: Store, M> Drop for WriteMany<H, M> {
     fn drop(&mut self) {
-        if self.pending() > 0 || !self.in_use.is_empty() {
+        if self.pending() > 0 || !self.orphans.is_empty() {
             self.give_up(PATIENCE_NS);
         }
     }

@@ -290,7 +290,8 @@ impl PyRing {
             let mut state = self.cell.hold_last();
             (state.core.phase(), state.core.live(), state.core.pending_or_zero())
         };
-        if phase == Phase::Open && !ENDING.load(Ordering::Relaxed) {
+        let careless = !self.refused.load(Ordering::Relaxed);
+        if phase == Phase::Open && careless && !ENDING.load(Ordering::Relaxed) {
             errors::resource_warning(
                 py,
                 &format!(
@@ -311,7 +312,9 @@ impl PyRing {
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
-        if (self.cell.mine() || self.cell.inherit()) && !ending {
+        // What was never used has nothing in flight, and may be refused its first use.
+        let used = !self.cell.is_unused();
+        if used && (self.cell.mine() || self.cell.inherit()) && !ending {
             if let Err(error) = self.close_ring(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
             }
@@ -383,13 +386,16 @@ unsafe fn drop_unread(py: Python<'_>, cell: &RingCell<State>) {
 
 impl Drop for PyRing {
     fn drop(&mut self) {
+        if !self.0.is_there() {
+            return;
+        }
         // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way
         // through the frame that held the ring, which warnings and closing must not touch.
         Python::attach(|py| {
             let pending = errors::Pending::save(py);
             // Not called from here on: the collector may have cleared it together with the ring,
             // and to call a function that it has cleared is a crash.
-            self.trace = None;
+            self.0.trace = None;
             self.let_die(py);
             pending.restore();
         });

@@ -22,6 +22,8 @@ mod keep;
 mod kernel;
 mod limited;
 mod live;
+mod made;
+mod memory;
 mod picked;
 mod pool;
 mod probe;

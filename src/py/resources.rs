@@ -15,7 +15,7 @@ use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
-use crate::ring::params::register_error;
+use crate::ring::register::told;
 use crate::ring::Phase;
 use crate::sys::consts::*;
 use crate::sys::os::c_void;
@@ -71,9 +71,9 @@ impl Registrar<'_> {
         arg: *mut c_void,
         nr: u32,
     ) -> Result<u32, RingError> {
-        let opcode = opcode | self.by_index;
         // SAFETY: the caller's contract (I2).
-        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
+        unsafe { self.kernel.register(self.fd, opcode | self.by_index, arg, nr) }
+            .map_err(|errno| told(self.kernel, opcode, errno))
     }
 }
 

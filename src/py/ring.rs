@@ -1,7 +1,8 @@
 //! `Ring`: the class, its facts, and its small calls. Staging is in `submit`, completions in
 //! `reap`, closing in `close`, the builders in `builders`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
@@ -11,6 +12,7 @@ use pyo3::PyTraverseError;
 
 use crate::py::convert::patience;
 use crate::py::kernel::AnyKernel;
+use crate::py::made::Made;
 use crate::py::register::personality::Retired;
 use crate::py::register::restrict;
 use crate::py::resources::Resources;
@@ -68,7 +70,10 @@ use crate::sys::opcode;
 /// Memory: every buffer given to a request is locked until the request's last completion.
 /// Source: io_uring_setup(2), io_uring(7).
 #[pyclass(name = "Ring", module = "uring_rs", frozen, subclass, weakref)]
-pub(crate) struct PyRing {
+pub(crate) struct PyRing(pub(crate) Made<Inner>);
+
+/// What a `Ring` is made of.
+pub(crate) struct Inner {
     pub(crate) cell: Arc<RingCell<State>>,
     pub(crate) kernel: AnyKernel,
     pub(crate) id: u32,
@@ -85,6 +90,17 @@ pub(crate) struct PyRing {
     sizes: [AtomicU32; 2],
     ops: OnceLock<probe::OpSet>,
     pub(crate) resources: Resources,
+    /// `with` could not begin to use it, so that nobody was there to close it either.
+    pub(crate) refused: AtomicBool,
+}
+
+impl Deref for PyRing {
+    type Target = Inner;
+
+    #[inline(always)]
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -234,7 +250,7 @@ impl PyRing {
         if let Some(callback) = &trace {
             trace::life(py, callback, "open", fd);
         }
-        Ok(PyRing {
+        Ok(PyRing(Made::new(Inner {
             cell,
             kernel,
             id,
@@ -248,11 +264,16 @@ impl PyRing {
             restrictions,
             ops: OnceLock::new(),
             resources: Resources::default(),
-        })
+            refused: AtomicBool::new(false),
+        })))
     }
 
     fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().check_open(slf.py())?;
+        let ring = slf.get();
+        if let Err(error) = ring.check_open(slf.py()) {
+            ring.refused.store(ring.cell.is_unused(), Ordering::Relaxed);
+            return Err(error);
+        }
         Ok(slf)
     }
 

@@ -123,6 +123,11 @@ impl<T: Owned + 'static> RingCell<T> {
         self.shared || owner == NOBODY || owner == syscall::thread_id()
     }
 
+    /// Is it an owned ring that no thread has used yet, or was able to?
+    pub fn is_unused(&self) -> bool {
+        !self.shared && self.owner() == NOBODY
+    }
+
     /// Has the thread that an owned ring belongs to ended? The kernel will let nobody enter it again.
     pub fn orphaned(&self) -> bool {
         self.owner() == ENDED

@@ -103,7 +103,12 @@ pub enum RingError {
 impl RingError {
     /// Is the kernel only short of something just now, so that trying again makes sense?
     pub fn passes(&self) -> bool {
-        matches!(self, RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM))
+        match self {
+            RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM) => true,
+            // Completions that found no room must be taken first.
+            RingError::Sys(Call::Enter, Errno::EBUSY) => true,
+            _ => false,
+        }
     }
 }
 

@@ -226,6 +226,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         params: &io_uring_params,
         memory: &mut Option<OwnMemory>,
     ) -> Result<Built<P>, RingError> {
+        params::try_out(kernel, fd, params.flags)?;
         let early = Self::before_use(kernel, fd, config)?;
         let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
         // As many requests as the completion queue holds: only multishot can overflow it.
@@ -340,8 +341,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// See [`access::Owned`].
     pub fn enable(&mut self) -> Result<(), RingError> {
         if self.disabled {
+            let null = core::ptr::null_mut();
             // SAFETY: takes no argument (I9: called by the owner thread).
-            unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, core::ptr::null_mut(), 0) }?;
+            let done = unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, null, 0) };
+            done.map_err(params::first_register_error)?;
             self.disabled = false;
         }
         Ok(())

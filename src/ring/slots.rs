@@ -105,16 +105,17 @@ pub struct Slots<P> {
 pub unsafe trait Zeroed {}
 
 impl<P: Zeroed> Slots<P> {
-    /// `capacity` slots. None: the process may not have so much memory.
+    /// `capacity` slots. None where there is no memory for them.
     pub fn new(capacity: u32) -> Option<Self> {
         assert!(capacity > 0 && capacity <= SLOTS_MAX);
+        let layout = Self::layout(capacity);
         // SAFETY: the layout is not empty: capacity > 0 and a slot has fields (I1).
-        let base = unsafe { alloc_zeroed(Self::layout(capacity)) }.cast::<Slot<P>>();
+        let base = unsafe { alloc_zeroed(layout) }.cast::<Slot<P>>();
         Some(Self::empty(NonNull::new(base)?, capacity, 0))
     }
 
     /// `capacity` slots that may become `room`. Where there are no addresses for so many (a limit
-    /// of the process), they cannot grow. None: not even for `capacity`.
+    /// of the process), they cannot grow. None where there is no memory for `capacity`.
     pub fn growable(capacity: u32, room: u32) -> Option<Self> {
         if room <= capacity {
             return Self::new(capacity);
@@ -352,7 +353,7 @@ mod tests {
     /// 2^32 uses of one slot take too long to wait for, so the generation is set to its end.
     #[test]
     fn generations_wrap() {
-        let mut slots = Slots::<Empty>::new(2).unwrap();
+        let mut slots = Slots::<Empty>::new(2);
         let index = slots.reserve().unwrap();
         slots.slot_mut(index).generation = u32::MAX;
         slots.activate(index, 0, 0);

@@ -72,6 +72,7 @@ mod sim {
 
     impl QueueHost for SimKernel {
         fn bell(&self) -> Result<i32, Errno> {
+            self.may_fail("eventfd2")?;
             self.eventfd()
         }
 
@@ -84,6 +85,7 @@ mod sim {
         }
 
         fn duplicate(&self, fd: i32) -> Result<i32, Errno> {
+            self.may_fail("fcntl")?;
             self.duplicate_file(fd)
         }
 

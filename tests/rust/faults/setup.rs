@@ -72,7 +72,10 @@ fn kernels_that_lose_completions_or_cannot_time_waits_are_refused() {
     for (minor, since) in [(1, (5, 5)), (4, (5, 5)), (5, (5, 11)), (10, (5, 11))] {
         let sim = SimKernel::new(Options::linux(5, minor, 1));
         match open(&sim, &Config::new(4)).map(|_| ()) {
-            Err(RingError::Unsupported { since: s, .. }) => assert_eq!(s, since),
+            Err(RingError::Refused(refusal)) => {
+                assert_eq!((refusal.cause, refusal.errno), (Cause::OldKernel, Errno::ENOSYS));
+                assert!(refusal.reason.ends_with(&format!("Linux {}.{}", since.0, since.1)));
+            }
             other => panic!("Linux 5.{minor}: {other:?}"),
         }
         nothing_left(&sim);

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 import gate
 import long
 import packages
+import pythons
 import sanitize
 import soak
 import website
@@ -35,6 +36,7 @@ __all__ = [
     "long",
     "misuse",
     "packages",
+    "pythons",
     "sanitize",
     "soak",
     "website",

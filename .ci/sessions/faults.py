@@ -32,12 +32,20 @@ def faults_sim(session: nox.Session) -> None:
     for group in groups:
         errnos.update(group["errnos"])
         total["calls"] += sum(group["calls"].values())
-        for key in ("scenarios", "requests", "call_faults", "request_faults", "pairs", "told"):
+        for key in (
+            "scenarios",
+            "requests",
+            "call_faults",
+            "request_faults",
+            "pairs",
+            "told",
+            "not_reached",
+        ):
             total[key] += group[key]
     singles = total["call_faults"] + total["request_faults"]
     figures = {
         **total,
-        "faults_injected": singles + 2 * total["pairs"],
+        "faults_injected": singles + 2 * total["pairs"] - total["not_reached"],
         "runs": 2 * (singles + total["pairs"]),
         "errnos": len(errnos),
     }

@@ -16,12 +16,14 @@ from common import (
     NOT_HERE,
     PROJECT,
     ROOT,
+    SHUTTLE_TESTS,
     TARGET,
     cargo,
     every_python,
     find_python,
     first_python,
     install_wheel,
+    model_build,
     pytest,
 )
 
@@ -80,20 +82,17 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=first_python())
 def rust(session: nox.Session) -> None:
-    """The crate without Python: it must build, pass its tests and its loom models."""
+    """The crate without Python: it must build, pass its tests and its models."""
     cargo(session, "build", "--no-default-features")
     # With the simulated kernel: what needs none of it is tested all the same.
     cargo(session, "test", "--no-default-features", "--features", "sim")
-    # Another cfg would throw away every build of the shared directory, hence one of its own; and
-    # the models want speed from the optimizer, not the minutes of a fat link.
-    loom = {
-        "RUSTFLAGS": f"{os.environ.get('RUSTFLAGS', '')} --cfg loom".strip(),
-        "CARGO_TARGET_DIR": str(TARGET / "loom"),
-        "CARGO_PROFILE_RELEASE_LTO": "off",
-        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
-    }
+    # These models want speed from the optimizer, not the minutes of a fat link.
+    fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
     models = ["--no-default-features", "--release", "--test", "loom_queues"]
-    cargo(session, "test", *models, **loom)
+    cargo(session, "test", *models, **model_build("loom", **fast))
+    # These are run in a few schedules only (nox -s shuttle: in many): to build them takes longer.
+    quick = {"CARGO_PROFILE_DEV_OPT_LEVEL": "0", "CARGO_PROFILE_DEV_DEBUG": "0"}
+    cargo(session, *SHUTTLE_TESTS, **model_build("shuttle", SHUTTLE_RUNS="30", **quick))
 
 
 @nox.session(python=first_python())
@@ -154,9 +153,14 @@ def tests(session: nox.Session, version: str) -> None:
         session.skip(f"no Python {version} on PATH or under ~/.pyenv/versions")
     session.install(*nox.project.dependency_groups(PROJECT, "test"))
     install_wheel(session)
+    # Arithmetic and assertions are checked in what is tested: see tests/unit/test_debug_checks.py.
+    session.run("python", "-c", "from uring_rs._uring import _plant")
     # All examples on the oldest Python; the others look for what differs between Pythons.
     first = find_python(version) == first_python()
     profile = [] if first else ["--hypothesis-profile=quick", "--not-again"]
+    if version.endswith("t"):
+        # Without a GIL all that is about threads is another matter.
+        profile = ["--hypothesis-profile=quick"]
     try:
         if session.posargs:
             pytest(session, *NOT_HERE, *profile)

@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use crate::bulk::directories::Directories;
-use crate::bulk::job::Job;
+use crate::bulk::job::{Job, PATIENCE_NS};
 use crate::bulk::new_file::{How, Names, NewFile};
 use crate::bulk::pump::Pump;
 use crate::bulk::store::Store;
@@ -24,8 +24,6 @@ const LARGE: u64 = 1 << 20;
 const PIECE: u64 = 4 << 20;
 /// A write that moves nothing is tried so often.
 const TRIES: u8 = 8;
-/// So long an engine that is dropped waits for the system to be done with its files.
-const PATIENCE_NS: u64 = 1_000_000_000;
 /// After so long whoever called is asked for signals.
 const TURN: Duration = Duration::from_millis(50);
 

@@ -30,9 +30,9 @@ use super::rawtype::{build, doc_slot, slot};
 ///
 /// The collector does not look inside, so an implementation must hold no Python object that could
 /// lead back to the completion; plain memory and descriptors are what it is for. Dropping it ends
-/// what nobody claimed (I10), may happen on any thread that has the GIL, and must not run Python
-/// code, block or panic.
-pub(crate) trait CompletionExtra: Send {
+/// what nobody claimed (I10), may happen on any attached thread, and must not run Python code, block
+/// or panic. Several threads may ask it at a time.
+pub(crate) trait CompletionExtra: Send + Sync {
     /// What the operation is for, in Python's form; None where that is `res`.
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     /// The peer's address, or None.

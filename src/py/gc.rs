@@ -62,11 +62,11 @@ pub(crate) fn clear(ring: &PyRing) {
     Python::attach(|py| {
         let mut old = Vec::new();
         {
-            // SAFETY: as in `traverse`; the ring is garbage, so no call is under way (I9).
-            if unsafe { ring.cell.peek() }.is_none() {
+            if ring.cell.is_taken() {
                 return;
             }
-            // SAFETY: as above.
+            // SAFETY: the ring is garbage, so no call is under way, and with a GIL nobody can take it
+            // meanwhile; without one, what is left of it takes the lock for moments only (I9).
             let mut state = unsafe { ring.cell.hold_last() };
             for ready in &mut state.ready {
                 old.push(std::mem::replace(&mut ready.token, py.None().into_ptr()));

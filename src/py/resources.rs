@@ -78,7 +78,7 @@ impl Registrar<'_> {
 }
 
 /// Says that the call announced by `entering` is over, even if it panics.
-struct Left<'a>(&'a PyRing);
+pub(crate) struct Left<'a>(&'a PyRing);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
@@ -117,6 +117,12 @@ impl PyRing {
             act(&registrar)
         };
         done.map_err(|error| self.error(py, &error))
+    }
+
+    /// The number of the open ring, which stays open until what comes with it is dropped.
+    pub(crate) fn stay_open(&self, py: Python<'_>) -> PyResult<(Left<'_>, i32)> {
+        let Registrar { fd, .. } = self.enter_to_register(py)?;
+        Ok((Left(self), fd))
     }
 
     /// For the open ring, which stays open until `left`.

@@ -2,7 +2,7 @@
 //! `reap`, closing in `close`, the builders in `builders`.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
@@ -20,12 +20,12 @@ use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
 use crate::py::submit::Want;
-use crate::py::wake::Wake;
 use crate::py::{errors, expert, gc, live, registry, request, trace};
 use crate::ring::access::{Hold, RingCell};
 use crate::ring::kernel::Linux;
 use crate::ring::params::{register_error, Config};
 use crate::ring::restrict::Restrictions;
+use crate::ring::wake::Wake;
 use crate::ring::{probe, Phase};
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
@@ -75,6 +75,8 @@ pub(crate) struct PyRing(pub(crate) Made<Inner>);
 /// What a `Ring` is made of.
 pub(crate) struct Inner {
     pub(crate) cell: Arc<RingCell<State>>,
+    /// See [`State::number`].
+    pub(crate) number: Arc<AtomicI32>,
     pub(crate) kernel: AnyKernel,
     pub(crate) id: u32,
     pub(crate) full_raises: bool,
@@ -239,7 +241,9 @@ impl PyRing {
         let core = expert::make_core(py, &kernel, config, attach_to.map(Bound::get))?;
         let params = *core.params();
         let fd = core.fd();
-        let cell = RingCell::in_arc(State::new(core), shared);
+        let state = State::new(core);
+        let number = Arc::clone(&state.number);
+        let cell = RingCell::in_arc(state, shared);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         registry::remember(id, &cell);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
@@ -258,6 +262,7 @@ impl PyRing {
             sqpoll: params.flags & IORING_SETUP_SQPOLL != 0,
             trace,
             wake: Wake::new(if index_only { -1 } else { fd }),
+            number,
             sizes: [params.sq_entries.into(), params.cq_entries.into()],
             params,
             retired: Retired::default(),

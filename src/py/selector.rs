@@ -300,18 +300,21 @@ unsafe fn pair_of(
     keys: &Bound<'_, PyDict>,
 ) -> PyResult<*mut ffi::PyObject> {
     let null = std::ptr::null_mut();
-    // SAFETY: plain objects, made and given up here; the key is borrowed from the dictionary only
-    // until it is counted, with nothing in between. A tuple is handed out when both places are full.
+    // SAFETY: plain objects, made and given up here. A tuple is handed out when both places are
+    // full.
     unsafe {
         let number = ffi::PyLong_FromLong(fd.into());
         if number.is_null() {
             return Err(PyErr::fetch(py));
         }
-        let key = ffi::PyDict_GetItemWithError(keys.as_ptr(), number);
-        ffi::Py_XINCREF(key);
+        let mut key = null;
+        // A reference of our own: another thread may unregister the descriptor meanwhile.
+        let found = ffi::compat::PyDict_GetItemRef(keys.as_ptr(), number, &mut key);
         ffi::Py_DECREF(number);
-        if key.is_null() {
-            return PyErr::take(py).map_or(Ok(null), Err);
+        match found {
+            1 => {}
+            0 => return Ok(null),
+            _ => return Err(PyErr::fetch(py)),
         }
         let pair = ffi::PyTuple_New(2);
         let mask = ffi::PyLong_FromLong(events.into());

@@ -30,6 +30,7 @@ pub mod sq;
 mod staging;
 pub mod teardown;
 pub mod wait;
+pub mod wake;
 pub mod word;
 pub mod zcrx;
 
@@ -40,7 +41,7 @@ use std::sync::Arc;
 
 use crate::sys::abi::{io_uring_cqe, io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
-use crate::sys::{syscall, Errno};
+use crate::sys::{sync, Errno};
 
 use batches::Batches;
 use chain::{Chains, Entry};
@@ -186,7 +187,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             kernel,
             fd,
             enter_fd: fd,
-            registered_by: if index_only { syscall::thread_id() } else { 0 },
+            registered_by: if index_only { sync::thread_id() } else { 0 },
             enters_to_register: if config.registers_itself() && !index_only {
                 ENTERS_TO_REGISTER
             } else {

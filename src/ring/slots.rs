@@ -129,7 +129,7 @@ impl<P: Zeroed> Slots<P> {
         // SAFETY: reserved just now, for more than that (I1).
         if unsafe { syscall::make_usable(base, Self::layout(capacity).size()) }.is_err() {
             // SAFETY: nobody has seen it (I8).
-            unsafe { syscall::unmap(base, len) };
+            unsafe { syscall::unmap_reserved(base, len) };
             return Self::new(capacity);
         }
         Some(Self::empty(base.cast(), capacity, room))
@@ -311,7 +311,16 @@ impl<P> Slots<P> {
 
     /// Let the memory go with whatever is in it: for requests whose end we cannot see (I2).
     pub fn leak(self) {
+        self.is_leaked();
         core::mem::forget(self);
+    }
+
+    /// The memory stays for ever, and is meant to.
+    fn is_leaked(&self) {
+        #[cfg(sanitized)]
+        if self.room == 0 {
+            crate::sys::sanitize::leaked(self.base.as_ptr().cast());
+        }
     }
 }
 
@@ -322,6 +331,7 @@ impl<P> Drop for Slots<P> {
             "slots of live requests must be leaked, never freed (I2)"
         );
         if self.live > 0 || self.reserved > 0 {
+            self.is_leaked();
             return;
         }
         let slots = if self.room > 0 { self.room } else { self.capacity };
@@ -353,7 +363,7 @@ mod tests {
     /// 2^32 uses of one slot take too long to wait for, so the generation is set to its end.
     #[test]
     fn generations_wrap() {
-        let mut slots = Slots::<Empty>::new(2);
+        let mut slots = Slots::<Empty>::new(2).expect("memory");
         let index = slots.reserve().unwrap();
         slots.slot_mut(index).generation = u32::MAX;
         slots.activate(index, 0, 0);

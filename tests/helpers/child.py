@@ -12,6 +12,9 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
 
+# How many times longer a child may take: under a sanitizer all takes several times longer.
+PATIENCE = float(os.environ.get("URING_RS_TEST_PATIENCE", "1"))
+
 
 def child_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: ours, with the helpers importable and no stray trace switch."""
@@ -56,7 +59,7 @@ def run_child(
         cwd=cwd,
     ) as child:
         try:
-            out, err = child.communicate(timeout=timeout)
+            out, err = child.communicate(timeout=timeout * PATIENCE)
             overran = False
         except subprocess.TimeoutExpired:
             overran = True

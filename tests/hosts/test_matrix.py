@@ -119,20 +119,22 @@ def test_an_older_kernel(top: str, version: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("version", [v for v in VERSIONS if v >= (5, 11)])
 def test_an_operation_that_an_older_kernel_lacks(version: tuple[int, int]) -> None:
-    """The simulated kernel, which does refuse it: its completion says since when there is one."""
+    """The simulated kernel does refuse it; supports() says so before, its completion names it."""
     kernel = SimKernel(1, linux=version)
     with uring_rs.Ring(4, kernel=kernel) as ring:
         assert ring.supports("SHUTDOWN")
         assert ring.supports("MSG_RING") == (version >= (5, 18))
-        if not ring.supports("MSG_RING"):
-            ring.prep_msg_ring(ring, 1)
-            ring.submit(wait=1)
-            cqe = ring.pop()
-            assert cqe is not None
-            assert cqe.res == -errno.EINVAL
-            with pytest.raises(uring_rs.UnsupportedOperation) as caught:
-                cqe.result()
-            assert caught.value.since == (5, 18)
+        assert not ring.supports("FTRUNCATE")
+        fd = kernel.file("data", b"bytes")
+        ring.prep_ftruncate(fd, 1)
+        ring.submit(wait=1)
+        cqe = ring.pop()
+        assert cqe is not None
+        assert cqe.res == -errno.EINVAL
+        with pytest.raises(OSError, match="FTRUNCATE") as caught:
+            cqe.result()
+        assert caught.value.errno == errno.EINVAL
+        kernel.close(fd)
         ring.prep_nop(user_data="goes on")
         ring.submit(wait=1)
         assert [cqe.user_data for cqe in ring] == ["goes on"]

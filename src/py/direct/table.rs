@@ -283,6 +283,10 @@ impl PyRing {
         self.check_open(py)?;
         let in_use = {
             let files = core.files();
+            if core.is_gone() {
+                // Another thread has closed it, or is about to.
+                return Ok(());
+            }
             // Retired while nobody can begin to use a slot.
             if files.in_use() == 0 {
                 core.retire();
@@ -296,14 +300,16 @@ impl PyRing {
         }
         let done = self.register_away(py, |registrar| {
             // SAFETY: takes no argument (I2).
-            unsafe { registrar.call(IORING_UNREGISTER_FILES, core::ptr::null_mut(), 0) }
+            unsafe { registrar.call(IORING_UNREGISTER_FILES, core::ptr::null_mut(), 0) }?;
+            // Here, where nobody can be making the next table.
+            self.resources.set_files(None);
+            Ok(())
         });
-        match done {
-            Ok(_) => self.resources.set_files(None),
+        if done.is_err() {
             // Still there.
-            Err(_) => core.gone.store(false, Ordering::Release),
+            core.gone.store(false, Ordering::Release);
         }
-        done.map(drop)
+        done
     }
 
     fn file_table(slf: &Bound<'_, Self>) -> PyResult<PyFileTable> {

@@ -44,6 +44,19 @@ impl PyTreeWalk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Take out what is under way; None at the end.
+    fn take(&self) -> PyResult<Option<Box<Under>>> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, State::Busy) {
+            State::Between(under) => Ok(Some(under)),
+            State::Done => {
+                *state = State::Done;
+                Ok(None)
+            }
+            State::Busy => Err(PyValueError::new_err("this walk is under way already")),
+        }
+    }
+
     /// Put the state back, unless the walk was closed meanwhile.
     fn put_back(&self, under: Option<Box<Under>>) {
         let mut state = self.lock();
@@ -149,15 +162,7 @@ impl PyTreeWalk {
             return Err(errors::named(py, "ForkedRing", None, text));
         }
         // Taken out, so that no lock is held over anything that takes time or runs Python (I6).
-        let taken = std::mem::replace(&mut *self.lock(), State::Busy);
-        let mut under = match taken {
-            State::Between(under) => under,
-            State::Done => {
-                *self.lock() = State::Done;
-                return Ok(None);
-            }
-            State::Busy => return Err(PyValueError::new_err("this walk is under way already")),
-        };
+        let Some(mut under) = self.take()? else { return Ok(None) };
         loop {
             match under.batch.get(under.next) {
                 None => match self.fetch(py, &mut under) {

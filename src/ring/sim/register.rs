@@ -13,6 +13,7 @@ use crate::sys::abi::{
 };
 use crate::sys::consts::*;
 use crate::sys::os::iovec;
+use crate::sys::sync::thread;
 use crate::sys::Errno;
 
 const BUFFERS_MAX: u32 = 16_384;
@@ -120,7 +121,7 @@ impl World {
             return Err(Errno::EBADFD);
         }
         if r.has(IORING_SETUP_SINGLE_ISSUER) {
-            r.issuer = Some(std::thread::current().id());
+            r.issuer = Some(thread::current().id());
         }
         Ok(0)
     }

@@ -9,6 +9,7 @@ use super::memory::RingMemory;
 use super::world::{Map, Ring, SqThread, World};
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
+use crate::sys::sync::thread;
 use crate::sys::Errno;
 
 const SQ_ENTRIES_MAX: u32 = 32_768;
@@ -111,7 +112,7 @@ impl World {
             memory,
             closed: false,
             disabled,
-            issuer: (single && !disabled).then(|| std::thread::current().id()),
+            issuer: (single && !disabled).then(|| thread::current().id()),
             sq_head: self.options.sq_start,
             cq_tail: self.options.cq_start,
             overflow: VecDeque::new(),

@@ -69,7 +69,7 @@ pub fn of_call(name: &str) -> &'static [Errno] {
         // chmod(2), chown(2).
         "fchmod" => errnos![EPERM, EROFS, EIO, ENOMEM, EOPNOTSUPP, EINTR],
         // fcntl(2).
-        "fcntl" => errnos![EMFILE, EINVAL, EINTR, EBADF],
+        "fcntl" => errnos![EMFILE, EINVAL, EBADF],
         // eventfd(2).
         "eventfd2" => errnos![EMFILE, ENFILE, ENOMEM, ENODEV],
         // poll(2).

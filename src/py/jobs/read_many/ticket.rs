@@ -107,14 +107,16 @@ fn characters(text: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, *const c_ch
         let (chars, len) = (bytes.as_ptr().cast(), bytes.len());
         return Ok((text, chars, len));
     }
-    // The stable ABI does not tell what a str is made of: there it is encoded.
-    #[cfg(not(feature = "abi3"))]
-    // SAFETY: a str object: PyOS_FSPath gives either (I5).
+    // What is ASCII is the same in every encoding of file names, and a str's own memory.
+    // SAFETY: a str object: PyOS_FSPath gives either; its UTF-8 lives as long as it does (I5).
     unsafe {
-        if ffi::PyUnicode_IS_COMPACT_ASCII(text.as_ptr()) != 0 {
-            let chars = ffi::PyUnicode_DATA(text.as_ptr()).cast_const().cast();
-            let len = ffi::PyUnicode_GET_LENGTH(text.as_ptr()) as usize;
-            return Ok((text, chars, len));
+        let mut len = 0;
+        let chars = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &mut len);
+        if chars.is_null() {
+            // A name that is no text, which has surrogates in it.
+            ffi::PyErr_Clear();
+        } else if len == ffi::PyUnicode_GetLength(text.as_ptr()) {
+            return Ok((text, chars, len as usize));
         }
     }
     // SAFETY: as above; a new bytes object or null.

@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -454,3 +455,23 @@ def test_require_uring(tmp_path: Path, way: str) -> None:
             read_many(paths, require_uring=True)
     else:
         assert [data for _, data in read_many(paths, require_uring=True)] == [paths[0].read_bytes()]
+
+
+def test_no_object_is_lost_for_each_file(tmp_path: Path) -> None:
+    """PyO3's slices keep a reference to their numbers: one integer for each file was lost."""
+    paths = [tmp_path / f"file{number}" for number in range(40)]
+    for path in paths:
+        path.write_bytes(bytes(1000))
+    out = [bytearray(2000) for _ in paths]
+    rows = memoryview(bytearray(40 * 2000)).cast("B", (40, 2000))
+
+    def read() -> None:
+        for into in (None, out, rows):
+            assert all(len(data) == 1000 for _, data in read_many(paths, out=into))
+
+    for _ in range(5):
+        read()
+    before = sys.getallocatedblocks()
+    for _ in range(20):
+        read()
+    assert sys.getallocatedblocks() - before < 400

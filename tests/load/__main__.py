@@ -60,11 +60,11 @@ def rings_to_the_lockable_memory() -> Figures:
 
 
 def overflow_of_messages() -> Figures:
-    return storms.messages(200_000)
+    return storms.messages(1_000_000)
 
 
 def overflow_of_multishots() -> Figures:
-    return dict(storms.multishots(5000))
+    return dict(storms.multishots(10_000))
 
 
 def no_descriptor_left() -> Figures:

@@ -5,7 +5,6 @@ Run in a process of its own: `exhaust(folder)` lowers RLIMIT_NOFILE step by step
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import gc
 import os
@@ -190,25 +189,6 @@ def selector(folder: Path) -> None:
     with left, right, UringSelector() as selector:
         selector.register(left, selectors.EVENT_WRITE, "left")
         same([(key.data, events) for key, events in selector.select(5)], [("left", 2)])
-
-
-@work
-def event_loop(folder: Path) -> None:
-    async def nothing() -> int:
-        await asyncio.sleep(0)
-        return 1
-
-    selector = UringSelector()
-    try:
-        loop = asyncio.SelectorEventLoop(selector)
-    except OSError:
-        # What asyncio makes and loses of itself when it fails is not ours to count.
-        selector.close()
-        raise
-    try:
-        same(loop.run_until_complete(nothing()), 1)
-    finally:
-        loop.close()
 
 
 @work

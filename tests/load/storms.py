@@ -25,6 +25,7 @@ class Storm:
     def __init__(self) -> None:
         self.ring = uring_rs.Ring(8, cq_entries=8, shared=True)
         self.got: Counter[tuple[str, int]] = Counter()
+        self.totals: Counter[str] = Counter()
         self.arm: dict[str, Callable[[], object]] = {}
         self.overflows = 0
         self.armed_again = 0
@@ -50,20 +51,24 @@ class Storm:
         what = "message" if cqe.op == "MSG_RING" else cqe.user_data
         if what == "accept" and cqe.res >= 0:
             os.close(cqe.res)
-            self.got[what, self.total(what)] += 1
+            self.count(what, self.total(what))
         elif what == "recv" and cqe.buffer is not None:
             with cqe.buffer as view, memoryview(view) as data:
-                self.got[what, int.from_bytes(data, "little")] += 1
+                self.count(what, int.from_bytes(data, "little"))
         elif what == "message":
-            self.got[what, cqe.res] += 1
+            self.count(what, cqe.res)
         elif cqe.res > 0:
-            self.got[what, 0] += 1
+            self.count(what, 0)
         if what in self.arm and not cqe.more:
             self.armed_again += 1
             self.arm[what]()
 
+    def count(self, what: str, which: int) -> None:
+        self.got[what, which] += 1
+        self.totals[what] += 1
+
     def total(self, what: str) -> int:
-        return sum(count for key, count in self.got.items() if key[0] == what)
+        return self.totals[what]
 
     def thread(self, work: Callable[..., object], *args: object) -> threading.Thread:
         def run() -> None:

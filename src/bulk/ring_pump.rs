@@ -183,7 +183,7 @@ impl<H: Host> RingPump<H> {
         if work.repeatable() && cut.iter().any(|errno| event.res == -errno.0) {
             again.push(request);
         } else {
-            ended.push(Ended { token: request.token, result: event.res });
+            ended.push(Ended { token: request.token, result: work.told(event.res) });
         }
     }
 

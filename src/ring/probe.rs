@@ -3,7 +3,7 @@
 mod environment;
 mod refusal;
 
-pub use environment::{environment, kernel_version, Environment, Version};
+pub use environment::{environment, from_files, kernel_version, Environment, Version};
 pub use refusal::{diagnose, ring_bytes, Cause, Refusal};
 
 use core::ptr;

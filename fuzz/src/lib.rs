@@ -1,0 +1,29 @@
+//! The bodies of the fuzz targets: bytes in, a panic or a report of the sanitizer where something
+//! does not hold. `fuzz_targets` runs them under libFuzzer, `tests/rust/fuzz_replay.rs` without it,
+//! over the inputs that are kept.
+
+#[allow(dead_code)]
+#[path = "../../tests/rust/faults/bench.rs"]
+mod bench;
+
+pub mod completions;
+pub mod entries;
+pub mod jobs;
+pub mod parsers;
+pub mod schedules;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+/// What the bytes say, if they say anything.
+fn parse<T: for<'a> Arbitrary<'a>>(data: &[u8]) -> Option<T> {
+    T::arbitrary_take_rest(Unstructured::new(data)).ok()
+}
+
+/// The targets by name, for whoever replays inputs.
+pub const ALL: [(&str, fn(&[u8])); 5] = [
+    ("completions", completions::run),
+    ("entries", entries::run),
+    ("jobs", jobs::run),
+    ("parsers", parsers::run),
+    ("schedules", schedules::run),
+];

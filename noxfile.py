@@ -14,6 +14,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 
 # Imported for their sessions; the order is the one in which they run.
+import fuzz
 import gate
 import long
 import sanitize
@@ -24,4 +25,4 @@ nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["gate", "long", "sanitize", "soak"]
+__all__ = ["fuzz", "gate", "long", "sanitize", "soak"]

@@ -29,10 +29,20 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from values import Source, World
+if len(sys.argv) < 3 or not sys.argv[2].startswith("--"):
+    import atheris
 
-import uring_rs
-from uring_rs import _uring, ioqueue, selectors, testing
+    # Loaded while there are files to load it from.
+    import atheris.core_with_libfuzzer
+
+    seen = atheris.instrument_imports(include=["uring_rs"])
+else:
+    seen = contextlib.nullcontext()
+with seen:
+    from values import Source, World
+
+    import uring_rs
+    from uring_rs import _uring, ioqueue, selectors, testing
 
 NOBODY = 65534
 # A call that waits is ended by a signal after so long, a program that does not end by force.
@@ -325,8 +335,6 @@ def main() -> None:
         confine(folder)
         at_random(int(options[1]), float(options[2]))
     else:
-        import atheris
-
         confine(folder)
         atheris.Setup([sys.argv[0], *options], run)
         atheris.Fuzz()

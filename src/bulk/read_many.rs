@@ -155,8 +155,9 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         self.active == 0 && self.incoming.is_empty() && self.order.ready() == 0
     }
 
-    /// Give memory to the files whose size is known by now: `give` puts so many bytes into the ticket.
-    pub fn supply(&mut self, mut give: impl FnMut(&mut T, u64) -> Result<(), Errno>) {
+    /// Give memory to the files whose size is known by now: `give` puts so many bytes into the
+    /// ticket, or says why not.
+    pub fn supply(&mut self, mut give: impl FnMut(&mut T, u64) -> Result<(), Failure>) {
         for index in core::mem::take(&mut self.lacking) {
             let Some(file) = self.job.memory().get(index) else { continue };
             let given = give(&mut file.ticket, file.want);
@@ -164,7 +165,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
                 (Ok(()), Some(place)) if place.len as u64 >= file.want => {
                     file.memory = Memory::Given(place);
                 }
-                (Err(errno), _) => file.failed = Some(Failure::Sys(errno)),
+                (Err(failure), _) => file.failed = Some(failure),
                 _ => file.failed = Some(Failure::NoRoom),
             }
             self.hungry.push_back(index);
@@ -409,7 +410,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
             } else {
                 let mut block = self.blocks.pop().unwrap_or_default();
                 if block.try_reserve_exact(SMALL).is_err() {
-                    file.failed = Some(Failure::Sys(Errno::ENOMEM));
+                    file.failed = Some(Failure::NoMemory);
                 }
                 file.memory = Memory::Own(block);
                 self.ask(index);

@@ -192,7 +192,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
             // SAFETY: so much was read into it, and nothing is under way (I2).
             unsafe { own.set_len(had as usize) };
             if own.try_reserve_exact((want - had) as usize).is_err() {
-                file.failed = Some(Failure::Sys(Errno::ENOMEM));
+                file.failed = Some(Failure::NoMemory);
             }
         }
         file.want = want;

@@ -43,6 +43,8 @@ pub enum Failure {
     TooBig,
     /// It is larger than the memory given for it.
     NoRoom,
+    /// There is no memory for it here, as opposed to a kernel that says ENOMEM of a request.
+    NoMemory,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             Failure::NotRegular => Errno::EINVAL,
             Failure::TooBig => Errno::EFBIG,
             Failure::NoRoom => Errno::ENOBUFS,
+            Failure::NoMemory => Errno::ENOMEM,
         }
     }
 }

@@ -9,9 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyString};
 
-use crate::bulk::read_many::{self, Place};
+use crate::bulk::read_many::{self, Failure, Place};
 use crate::py::keep::{Access, Owner};
-use crate::sys::Errno;
 
 /// What a file is read into.
 pub(super) enum Target {
@@ -83,13 +82,13 @@ impl Ticket {
     }
 
     /// Memory for `size` bytes: those of a new bytes object.
-    pub(super) fn make_room(&mut self, py: Python<'_>, size: u64) -> Result<(), Errno> {
-        let size = isize::try_from(size).map_err(|_| Errno::ENOMEM)?;
+    pub(super) fn make_room(&mut self, py: Python<'_>, size: u64) -> Result<(), Failure> {
+        let size = isize::try_from(size).map_err(|_| Failure::NoMemory)?;
         // SAFETY: attached; a new object whose bytes are not set yet, or null (I5).
         let made = unsafe { ffi::PyBytes_FromStringAndSize(core::ptr::null(), size) };
         // SAFETY: an owned reference or null.
         let Ok(bytes) = (unsafe { Bound::from_owned_ptr_or_err(py, made) }) else {
-            return Err(Errno::ENOMEM);
+            return Err(Failure::NoMemory);
         };
         // SAFETY: a bytes object, which nobody else has seen: its memory is ours to fill (I5).
         let addr = unsafe { ffi::PyBytes_AS_STRING(bytes.as_ptr()) }.cast_mut().cast();

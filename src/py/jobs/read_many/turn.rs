@@ -11,7 +11,6 @@ use crate::bulk::pump::Counts;
 use crate::bulk::read_many::{Contents, Done, Failure, ReadMany, Tally};
 use crate::py::kernel::AnyKernel;
 use crate::py::{errors, jobs};
-use crate::sys::Errno;
 
 use super::ticket::{Out, Target, Ticket};
 
@@ -170,10 +169,8 @@ fn bytes(py: Python<'_>, from: *const u8, len: usize) -> PyResult<Py<PyAny>> {
 /// The exception for a file that could not be read, of the class that its errno has.
 fn os_error(py: Python<'_>, failure: Failure, path: &Py<PyAny>) -> PyErr {
     let errno = failure.errno();
-    if failure == Failure::Sys(Errno::ENOMEM) {
-        return PyMemoryError::new_err(());
-    }
     let text = match failure {
+        Failure::NoMemory => return PyMemoryError::new_err(()),
         Failure::NotRegular => "not a regular file".into(),
         Failure::TooBig => "the file is larger than max_bytes".into(),
         Failure::NoRoom => "the file is larger than its buffer in out".into(),

@@ -51,11 +51,15 @@ class Run:
     def artifacts(self) -> Path:
         return self.folder / "artifacts"
 
+    def log(self) -> Path:
+        # Not in the folder: the face clears that.
+        return self.folder.parent / f"{self.name}-{self.rounds}.log"
+
     def start(self) -> None:
         left = max(1, int(self.until - time.monotonic()))
         self.rounds += 1
         self.began = time.monotonic()
-        log = (self.folder / f"log-{self.rounds}").open("wb")
+        log = self.log().open("wb")
         command = ["nice", "-n", NICE, *self.command, f"-max_total_time={left}"]
         self.process = subprocess.Popen(
             command, stdout=log, stderr=log, env={**os.environ, **self.env}, cwd=self.folder
@@ -74,7 +78,7 @@ class Run:
 
     def take_down(self) -> None:
         self.seconds += time.monotonic() - self.began
-        text = (self.folder / f"log-{self.rounds}").read_text(errors="replace")
+        text = self.log().read_text(errors="replace")
         # The last of "#123  NEW  cov: 45 ..." and "#123: cov: ..." says both.
         counted = re.findall(r"^#(\d+)\b.*?\bcov: (\d+)", text, re.MULTILINE)
         done = re.findall(
@@ -85,7 +89,8 @@ class Run:
         self.edges = max([self.edges, *(int(cov) for _, cov in counted)])
 
     def findings(self) -> list[Path]:
-        return sorted(path for path in self.artifacts.iterdir() if path.is_file())
+        kinds = ("crash-", "leak-", "oom-", "timeout-")
+        return sorted(path for path in self.artifacts.iterdir() if path.name.startswith(kinds))
 
 
 def rust_run(name: str, binaries: Path, state: Path, until: float) -> Run:
@@ -101,6 +106,7 @@ def rust_run(name: str, binaries: Path, state: Path, until: float) -> Run:
         "-len_control=10",
         "-max_len=2000",
         "-print_final_stats=1",
+        f"-report_slow_units={INPUT_SECONDS}",
     ]
     command = [str(binaries / name), str(folder / "corpus"), *kept, *options]
     # What is in flight when a ring ends unseen is leaked, never freed: that is the rule.

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use arbitrary::{Arbitrary, Unstructured};
 
 use uring_rs::ops::batch::{Column, Place, Rows, What};
+use uring_rs::ops::cancel;
 use uring_rs::ring::batches::Sink;
 use uring_rs::ring::error::RingError;
 use uring_rs::ring::params::Config;
@@ -87,7 +88,7 @@ enum Step {
     Signal(u32),
     Discard,
     Publish,
-    Poke(u8),
+    Internal(u8),
     PollThread(bool),
     Call(u8, u8),
     Short(u8, u8),
@@ -218,10 +219,11 @@ impl Run {
             Step::Signal(ns) => bench.sim.signal_after((ns % 100_000).into()),
             Step::Discard => bench.discard(),
             Step::Publish => _ = bench.ring.publish(),
-            Step::Poke(count) => {
-                if let Ok(plan) = bench.ring.plan_poke((count % 4).into()) {
-                    bench.carry_out(plan);
-                }
+            Step::Internal(which) => {
+                let count = bench.owed.len().max(1);
+                let target = bench.owed.keys().nth(usize::from(which) % count).copied();
+                let cancel = cancel::by_key(target.unwrap_or(which.into()));
+                _ = bench.ring.push_internal(cancel);
             }
             Step::PollThread(idle) => {
                 let fd = bench.ring.fd();

@@ -230,7 +230,7 @@ impl Files {
             engine.supply(|ticket, size| {
                 supplied = supplied.wrapping_add(1);
                 if self.no_memory % 8 == 1 && supplied % 3 == 0 {
-                    return Err(Errno::ENOMEM);
+                    return Err(Failure::NoMemory);
                 }
                 assert!(size < 64 << 20);
                 ticket.room = Some(vec![0; size as usize].into_boxed_slice());

@@ -27,7 +27,7 @@ impl World {
         nr: u32,
     ) -> Result<u32, Errno> {
         let action = self.faults.call(Call::Register);
-        let now = self.now + self.options.call_ns;
+        let now = self.now.saturating_add(self.options.call_ns);
         self.advance_to(now);
         if let Some(Action::Err(errno)) = action {
             return Err(errno);
@@ -152,7 +152,7 @@ impl World {
             // Too late to stop it: wait until it has ended.
             let next = self.events.first_key_value().map(|((at, _), _)| *at);
             let Some(at) = next.filter(|at| *at <= deadline) else {
-                self.now = self.now.max(deadline.min(self.now + ns));
+                self.now = self.now.max(deadline.min(self.now.saturating_add(ns)));
                 return Err(Errno::ETIME);
             };
             self.advance_to(at);

@@ -260,6 +260,9 @@ struct Batch {
     tag: u64,
 }
 
+/// An event: key, result, flags, whether it is the last, and the rest of a big one.
+type Told = (u64, i32, u32, bool, Option<[u64; 2]>);
+
 struct Bench {
     kernel: Teller,
     ring: Ring<Teller, Kept>,
@@ -271,7 +274,7 @@ struct Bench {
     elements: BTreeMap<u64, (u16, u32)>,
     old_elements: Vec<u64>,
     /// What the ring has to say of what was posted, in order.
-    events: VecDeque<(u64, i32, u32, bool, Option<[u64; 2]>)>,
+    events: VecDeque<Told>,
     messages: VecDeque<(u64, i32, u32)>,
     queued: VecDeque<BatchCqe>,
     strays: u64,

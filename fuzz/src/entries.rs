@@ -349,7 +349,7 @@ fn metadata(ask: &Ask, written: &[u8], result: i32) {
         Ask::Attribute { path, name, room, set } => {
             let (path, name) = (path.as_ref().map(|path| text(path)), text(name));
             let of = path.clone().map_or(Of::File(5), Of::Path);
-            let there = vec![1u8; 100];
+            let there = [1u8; 100];
             let value = match room {
                 Some(room) => Value::Room(u32::from(*room)),
                 None => Value::There(there.as_ptr() as u64, 100),
@@ -478,8 +478,8 @@ fn sent(to: Option<&Name>, items: &Items, lengths: &[u16], flags: u32) {
     let built = net::sendmsg(5, vectors(lengths), address.flatten(), control, flags, 0);
     let (sqe, args) = moved(built);
     let header: msghdr = read(sqe.addr);
-    same_vectors(header.msg_iov as u64, header.msg_iovlen as usize, lengths);
-    assert_eq!((header.msg_controllen as usize, sqe.len), (whole, 1));
+    same_vectors(header.msg_iov as u64, header.msg_iovlen, lengths);
+    assert_eq!((header.msg_controllen, sqe.len), (whole, 1));
     assert_eq!(header.msg_control.is_null(), whole == 0);
     bytes(header.msg_control as u64, whole);
     match to {
@@ -496,8 +496,8 @@ fn received(room: u16, lengths: &[u16], flags: u32, written: &[u8], again: bool)
     assert!(args.written_by_kernel());
     for _ in 0..=u32::from(again) {
         let header: msghdr = read(sqe.addr);
-        same_vectors(header.msg_iov as u64, header.msg_iovlen as usize, lengths);
-        let told = (header.msg_namelen as usize, header.msg_controllen as usize);
+        same_vectors(header.msg_iov as u64, header.msg_iovlen, lengths);
+        let told = (header.msg_namelen as usize, header.msg_controllen);
         assert_eq!(told, (NAME, usize::from(room)));
         write(header.msg_name as u64, NAME, written);
         write(header.msg_control as u64, usize::from(room), written);

@@ -14,13 +14,20 @@ pub mod schedules;
 
 use arbitrary::{Arbitrary, Unstructured};
 
-/// What the bytes say, if they say anything.
-fn parse<T: for<'a> Arbitrary<'a>>(data: &[u8]) -> Option<T> {
-    T::arbitrary_take_rest(Unstructured::new(data)).ok()
+/// What the bytes say, if they say anything; shown if FUZZ_SHOW is set.
+fn parse<T: for<'a> Arbitrary<'a> + std::fmt::Debug>(data: &[u8]) -> Option<T> {
+    let said = T::arbitrary_take_rest(Unstructured::new(data)).ok();
+    if std::env::var_os("FUZZ_SHOW").is_some() {
+        eprintln!("{said:#?}");
+    }
+    said
 }
 
+/// A target, and what runs one input of it.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// The targets by name, for whoever replays inputs.
-pub const ALL: [(&str, fn(&[u8])); 5] = [
+pub const ALL: [Target; 5] = [
     ("completions", completions::run),
     ("entries", entries::run),
     ("jobs", jobs::run),

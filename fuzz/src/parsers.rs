@@ -237,10 +237,10 @@ fn book(kind: u8, count: u16, size: u32, steps: &[BookStep]) {
                 let id = filling.swap_remove(usize::from(which) % filling.len());
                 book.queue(id, len % (size + 1));
             }
-            BookStep::Claim(first, many) if kind == Kind::Legacy && many > 0 => {
-                if book.claim(first, many) {
-                    claimed.push((first, many));
-                }
+            BookStep::Claim(first, many)
+                if kind == Kind::Legacy && many > 0 && book.claim(first, many) =>
+            {
+                claimed.push((first, many));
             }
             BookStep::Unclaim if kind == Kind::Legacy => {
                 // Only of a request that never was: nothing of it can have been taken meanwhile.

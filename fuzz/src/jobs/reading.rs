@@ -140,6 +140,9 @@ unsafe impl Ticket for Named {
     }
 }
 
+/// A file by its number, and what came of it.
+type Outcome = (usize, Result<Vec<u8>, Failure>);
+
 #[derive(Arbitrary, Debug)]
 pub struct Files {
     sizes: Vec<u16>,
@@ -207,7 +210,7 @@ impl Files {
         engine: &mut ReadMany<Odd, Named>,
         names: &[String],
         handed: &AtomicU64,
-    ) -> Option<Vec<(usize, Result<Vec<u8>, Failure>)>> {
+    ) -> Option<Vec<Outcome>> {
         let mut tickets = names.iter().enumerate().map(|(number, name)| Named {
             number,
             path: CString::new(name.as_str()).expect("no zero byte"),
@@ -334,7 +337,7 @@ impl Ranges {
         close_pump(reads.pump());
         let report = std::mem::take(reads.report());
         drop(reads);
-        if whole && world.honest() && !(self.stop && !report.errors.is_empty()) {
+        if whole && world.honest() && (!self.stop || report.errors.is_empty()) {
             for (at, (file, offset, _)) in ranges.iter().enumerate() {
                 let done = report.done[at] as usize;
                 let failed = report.errors.iter().any(|(row, _)| *row as usize == at);

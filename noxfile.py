@@ -13,16 +13,33 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 
-# Imported for their sessions; the order is the one in which they run.
+# Imported for their sessions, which run in the order of the list below.
 import fuzz
 import gate
 import long
+import packages
+import pythons
 import sanitize
 import soak
+import website
+
+import faults
+import misuse
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["lint", "rust", "types", "tests", "docs", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = False
 
-__all__ = ["fuzz", "gate", "long", "sanitize", "soak"]
+__all__ = [
+    "faults",
+    "fuzz",
+    "gate",
+    "long",
+    "misuse",
+    "packages",
+    "pythons",
+    "sanitize",
+    "soak",
+    "website",
+]

@@ -167,7 +167,8 @@ def operations_page() -> Iterator[str]:
     yield "those of later kernels that have a method. `Sqe` has the same under the name without"
     yield "`prep_`. Memory says how long the kernel uses what you give:"
     yield "until then a buffer cannot be resized, and nothing of it can be freed. `Ring.supports`"
-    yield "tells whether the running kernel has an operation."
+    yield "tells whether the running kernel has an operation. `uring_rs.Op` has their numbers,"
+    yield "`uring_rs.RegisterOp` those of the register operations."
     yield ""
     titles = ["operation", "method", "", "since", "memory", "result", "manual page"]
     yield from table(titles, builder_rows())
@@ -216,6 +217,16 @@ def number(value: int) -> str:
     return f"`{value if -10 < value < 10 else hex(value)}`"
 
 
+def number_rows() -> Iterator[list[str]]:
+    """A row for each number of flags.py that is in no class, by the text below it."""
+    source = inspect.getsource(uring_rs.flags)
+    for name, text in re.findall(r'^(\w+) = -?\w+\n"""(.*?)"""', source, re.MULTILINE | re.DOTALL):
+        doc, _, constant = " ".join(text.split()).rpartition(" (`")
+        constant, _, since = constant.rstrip(".)").partition("`")
+        doc += f" ({since.removeprefix(', ')})." if since else "."
+        yield [f"`{name}`", f"`{constant}`", number(getattr(uring_rs.flags, name)), doc]
+
+
 def flags_page() -> Iterator[str]:
     """docs/reference/flags.md."""
     yield "# Flags and numbers"
@@ -230,6 +241,7 @@ def flags_page() -> Iterator[str]:
     loose = [each for each in interface.chosen() if interface.member(each[0]) is None]
     named = [(interface.python_name(each[0]) or each[0], each) for each in loose]
     rows = [[f"`{name}`", f"`{each[0]}`", number(each[1]), each[2]] for name, each in named]
+    rows += [row for row in number_rows() if row[0] not in {cells[0] for cells in rows}]
     yield from table(titles, (cells for cells in rows if "." not in cells[0]))
     for name, kind in sorted(vars(uring_rs.flags).items()):
         if name in ("Op", "RegisterOp") or type(kind) is not EnumType:

@@ -78,6 +78,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
+# Fixtures that threads may share, or that pytest-run-parallel makes for each of them.
+_FOR_MANY_THREADS = {"request", "tmp_path", "requires_op"}
+
+
+def _needs_one_thread(item: pytest.Item) -> bool:
+    """pytest-run-parallel gives all threads of a test the same fixtures: a ring has one thread."""
+    code = getattr(getattr(item, "function", None), "__code__", None)
+    if code is not None and "run_child" in code.co_names:
+        # What a process of its own does, it does no better eight at a time.
+        return True
+    names = set(getattr(item, "fixturenames", ())) - _FOR_MANY_THREADS
+    manager = item.session._fixturemanager
+    return any(manager.getfixturedefs(name, item) for name in names if not name.startswith("_"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _needs_one_thread(item):
+        item.add_marker(pytest.mark.thread_unsafe(reason="its fixtures are for one thread"))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # What the imports and the collection made is here to stay; frozen, it costs the collection
     # after each test nothing.

@@ -19,13 +19,19 @@ import nox
 ROOT = Path(__file__).parents[2]
 PROJECT = nox.project.load_toml(str(ROOT / "pyproject.toml"))
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
-MINORS = range(11, 15)
+MINORS = range(11, 16)
+# Without a GIL: found as python3.14t and so on.
+FREE_THREADED = ("3.14t", "3.15t")
+SHUTTLE_TESTS = ("test", "--no-default-features", "--features", "sim", "--test", "shuttle")
 FEATURES = (["--no-default-features"], ["--no-default-features", "--features", "python"])
 
 
 def _answers(candidate: Path, version: str) -> bool:
     """Whether this file runs and is that Python (a pyenv shim on PATH may be neither)."""
-    show = "import sys; print('%d.%d' % sys.version_info[:2])"
+    show = (
+        "import sys, sysconfig; free = sysconfig.get_config_var('Py_GIL_DISABLED'); "
+        "print('%d.%d%s' % (*sys.version_info[:2], 't' if free else ''))"
+    )
     try:
         done = subprocess.run([candidate, "-c", show], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
@@ -39,7 +45,8 @@ def find_python(version: str) -> str | None:
     name = f"python{version}"
     candidates = [Path(folder) / name for folder in os.get_exec_path()]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    candidates += sorted(pyenv.glob(f"{version}.*/bin/{name}"), reverse=True)
+    minor = version.removesuffix("t")
+    candidates += sorted(pyenv.glob(f"{minor}*/bin/{name}"), reverse=True)
     candidates.append(Path(sys.executable))
     for candidate in candidates:
         if candidate.exists() and _answers(candidate, version):
@@ -50,8 +57,7 @@ def find_python(version: str) -> str | None:
 def every_python() -> Sequence[object]:
     """One parameter set for each supported Python, the absent ones with nothing to run on."""
     params = []
-    for minor in MINORS:
-        version = f"3.{minor}"
+    for version in [*(f"3.{minor}" for minor in MINORS), *FREE_THREADED]:
         # False: an absent interpreter gets no environment, its session only says why it is skipped.
         params.append(nox.param(find_python(version) or False, version, id=version))
     return params
@@ -70,6 +76,15 @@ def cargo(session: nox.Session, *args: str, **env: str) -> None:
     python = session.bin and str(Path(session.bin) / "python")
     settings = {"CARGO_TARGET_DIR": str(TARGET), "PYO3_PYTHON": python or sys.executable, **env}
     session.run("cargo", *args, env=settings, external=True)
+
+
+def model_build(cfg: str, **settings: str) -> dict[str, str]:
+    """The environment in which the models for loom or shuttle are built.
+
+    Another cfg would throw away every build of the shared directory, hence one of its own.
+    """
+    flags = f"{os.environ.get('RUSTFLAGS', '')} --cfg {cfg}".strip()
+    return {"RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(TARGET / cfg), **settings}
 
 
 # The wheels of this run: sessions of the same Python share one.

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
+import website
 from common import (
     FEATURES,
     NOT_HERE,
     PROJECT,
     ROOT,
+    SHUTTLE_TESTS,
     TARGET,
     cargo,
     every_python,
     find_python,
     first_python,
     install_wheel,
+    model_build,
     pytest,
 )
 
@@ -40,27 +44,29 @@ def test_groups() -> list[list[str]]:
     return [conformance[:half], conformance[half:], *([name] for name in first), [*rest, *files]]
 
 
-def run_side_by_side(session: nox.Session, *args: str) -> None:
-    """All tests but those that must be alone, two processes at a time: most wait most of the time.
+def run_side_by_side(session: nox.Session, commands: Sequence[Sequence[str]]) -> None:
+    """Run these, in more processes than there are CPUs, as most wait most of the time.
 
     Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
-    program = [str(Path(session.bin) / "pytest"), "-m", "not alone", "-p", "no:cacheprovider"]
     env = {name: value for name, value in session.env.items() if value is not None}
 
-    def run(group: list[str]) -> bool:
-        command = [*program, "--min-passed=1", *args, *group]
+    def run(command: Sequence[str]) -> bool:
+        program = str(Path(session.bin) / command[0])
         ran = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **env}
+            [program, *command[1:]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
         )
-        # In one piece, so that those of two do not mix.
+        # In one piece, so that those of several do not mix.
         print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
         return ran.returncode == 0
 
-    with ThreadPoolExecutor(2) as pool:
-        passed = list(pool.map(run, test_groups()))
+    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:
+        passed = list(pool.map(run, commands))
     if not all(passed):
-        session.error(f"{passed.count(False)} of {len(passed)} groups of tests failed")
+        session.error(f"{passed.count(False)} of {len(passed)} commands failed")
 
 
 @nox.session(python=first_python())
@@ -76,20 +82,17 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=first_python())
 def rust(session: nox.Session) -> None:
-    """The crate without Python: it must build, pass its tests and its loom models."""
+    """The crate without Python: it must build, pass its tests and its models."""
     cargo(session, "build", "--no-default-features")
-    cargo(session, "test", "--no-default-features")
+    # With the simulated kernel: what needs none of it is tested all the same.
     cargo(session, "test", "--no-default-features", "--features", "sim")
-    # Another cfg would throw away every build of the shared directory, hence one of its own; and
-    # the models want speed from the optimizer, not the minutes of a fat link.
-    loom = {
-        "RUSTFLAGS": f"{os.environ.get('RUSTFLAGS', '')} --cfg loom".strip(),
-        "CARGO_TARGET_DIR": str(TARGET / "loom"),
-        "CARGO_PROFILE_RELEASE_LTO": "off",
-        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
-    }
+    # These models want speed from the optimizer, not the minutes of a fat link.
+    fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
     models = ["--no-default-features", "--release", "--test", "loom_queues"]
-    cargo(session, "test", *models, **loom)
+    cargo(session, "test", *models, **model_build("loom", **fast))
+    # These are run in a few schedules only (nox -s shuttle: in many): to build them takes longer.
+    quick = {"CARGO_PROFILE_DEV_OPT_LEVEL": "0", "CARGO_PROFILE_DEV_DEBUG": "0"}
+    cargo(session, *SHUTTLE_TESTS, **model_build("shuttle", SHUTTLE_RUNS="30", **quick))
 
 
 @nox.session(python=first_python())
@@ -110,15 +113,21 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=first_python())
 def docs(session: nox.Session) -> None:
-    """Every code block of README.md and docs/ runs; Dask and pandas read through uring://."""
+    """The code blocks of README.md and docs/, Dask and pandas through uring://, the site."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs"))
     install_wheel(session)
-    pytest(session, "tests/docs", "tests/ecosystem")
+    if session.posargs:
+        pytest(session, "tests/docs", "tests/ecosystem")
+        return
+    program = ["pytest", "-p", "no:cacheprovider", "--min-passed=1"]
+    blocks, ecosystem = [*program, "tests/docs"], [*program, "tests/ecosystem"]
+    run_side_by_side(session, [blocks, website.command(session), ecosystem])
 
 
 @nox.session(python=first_python())
 def package(session: nox.Session) -> None:
     """A source distribution that installs, and the README's first command on what it installed."""
+    session.run("python", "tests/helpers/elsewhere.py", env={"CARGO_TARGET_DIR": str(TARGET)})
     session.install(*nox.project.dependency_groups(PROJECT, "build"))
     out = Path(session.create_tmp()) / "sdist"
     shutil.rmtree(out, ignore_errors=True)
@@ -144,14 +153,20 @@ def tests(session: nox.Session, version: str) -> None:
         session.skip(f"no Python {version} on PATH or under ~/.pyenv/versions")
     session.install(*nox.project.dependency_groups(PROJECT, "test"))
     install_wheel(session)
+    # Arithmetic and assertions are checked in what is tested: see tests/unit/test_debug_checks.py.
+    session.run("python", "-c", "from uring_rs._uring import _plant")
     # All examples on the oldest Python; the others look for what differs between Pythons.
     first = find_python(version) == first_python()
     profile = [] if first else ["--hypothesis-profile=quick", "--not-again"]
+    if version.endswith("t"):
+        # Without a GIL all that is about threads is another matter.
+        profile = ["--hypothesis-profile=quick"]
     try:
         if session.posargs:
             pytest(session, *NOT_HERE, *profile)
             return
-        run_side_by_side(session, *profile)
+        program = ["pytest", "-m", "not alone", "-p", "no:cacheprovider", "--min-passed=1"]
+        run_side_by_side(session, [[*program, *profile, *group] for group in test_groups()])
         # A CI machine is ours to change for a moment; a contributor's is not.
         if os.environ.get("CI"):
             pytest(session, *NOT_HERE, "-m", "alone", "--host-changes")

@@ -166,7 +166,7 @@ pub fn run(data: &[u8]) {
     };
     let mut run =
         Run { bench: Bench::new(options, &config), batches: BTreeMap::new(), drains, strays: 0 };
-    run.bench.forgiving = true;
+    run.bench.patient = true;
     for step in input.steps {
         run.step(step);
         run.check();

@@ -34,27 +34,68 @@ __all__ = [
 class Cause(StrEnum):
     """Why a ring refused: the errno, read with the knowledge of which call returned it."""
 
-    TOO_MANY_ENTRIES = auto()  # more entries than io_uring_setup(2) allows
-    ZERO_ENTRIES = auto()  # a ring of no entries
-    PROCESS_QUOTA = auto()  # EMFILE: this process has too many open files
-    SYSTEM_QUOTA = auto()  # ENFILE: the system has too many open files
-    MEMORY = auto()  # ENOMEM: no memory, or RLIMIT_MEMLOCK (counted before Linux 5.12)
-    PERMISSION = auto()  # EPERM, EACCES: sysctl, seccomp, an LSM, or a ring's own restrictions
-    KERNEL_TOO_OLD = auto()  # ENOSYS: no io_uring in this kernel, or a filter that says so
-    QUEUE_FULL = auto()  # no free submission entry, or too many requests unfinished
-    BAD_FD = auto()  # EBADF: the file descriptor is not open
-    BAD_STATE = auto()  # EBADFD: the ring is still disabled
-    OVERCOMMITTED = auto()  # EBUSY: completions must be taken before more can be submitted
-    RESOURCES = auto()  # EAGAIN: the kernel could not allocate a request; worth a retry
-    INVALID = auto()  # EINVAL: an argument this kernel does not accept
-    BAD_ADDRESS = auto()  # EFAULT: memory outside the process
-    SHUTTING_DOWN = auto()  # ENXIO: the ring is being torn down
-    UNSUPPORTED = auto()  # EOPNOTSUPP: not supported by this file or this ring
-    WRONG_THREAD = auto()  # EEXIST: a single-issuer ring used from another thread
-    DROPPED = auto()  # EBADR: the kernel ran out of memory and lost completions
-    INTERRUPTED = auto()  # EINTR: a signal arrived
-    DISABLED = auto()  # switched off by the environment variable URING_RS_DISABLE
-    OTHER = auto()  # none of these; errno says what there is to say
+    TOO_MANY_ENTRIES = auto()
+    """More entries than io_uring_setup(2) allows."""
+
+    ZERO_ENTRIES = auto()
+    """A ring of no entries."""
+
+    PROCESS_QUOTA = auto()
+    """EMFILE: this process has too many open files."""
+
+    SYSTEM_QUOTA = auto()
+    """ENFILE: the system has too many open files."""
+
+    MEMORY = auto()
+    """ENOMEM: no memory, or RLIMIT_MEMLOCK (counted before Linux 5.12)."""
+
+    PERMISSION = auto()
+    """EPERM, EACCES: sysctl, seccomp, an LSM, or a ring's own restrictions."""
+
+    KERNEL_TOO_OLD = auto()
+    """ENOSYS: no io_uring in this kernel, or a filter that says so."""
+
+    QUEUE_FULL = auto()
+    """No free submission entry, or too many requests unfinished."""
+
+    BAD_FD = auto()
+    """EBADF: the file descriptor is not open."""
+
+    BAD_STATE = auto()
+    """EBADFD: the ring is still disabled."""
+
+    OVERCOMMITTED = auto()
+    """EBUSY: completions must be taken before more can be submitted."""
+
+    RESOURCES = auto()
+    """EAGAIN: the kernel could not allocate a request; worth a retry."""
+
+    INVALID = auto()
+    """EINVAL: an argument this kernel does not accept."""
+
+    BAD_ADDRESS = auto()
+    """EFAULT: memory outside the process."""
+
+    SHUTTING_DOWN = auto()
+    """ENXIO: the ring is being torn down."""
+
+    UNSUPPORTED = auto()
+    """EOPNOTSUPP: not supported by this file or this ring."""
+
+    WRONG_THREAD = auto()
+    """EEXIST: a single-issuer ring used from another thread."""
+
+    DROPPED = auto()
+    """EBADR: the kernel ran out of memory and lost completions."""
+
+    INTERRUPTED = auto()
+    """EINTR: a signal arrived."""
+
+    DISABLED = auto()
+    """Switched off by the environment variable URING_RS_DISABLE."""
+
+    OTHER = auto()
+    """None of these; errno says what there is to say."""
 
     @classmethod
     def from_errno(cls, number: int | None) -> Cause:

@@ -127,9 +127,18 @@ def _made(count: int, size: int) -> tuple[Buffer, ...]:
 _open: weakref.WeakSet[IoQueue] = weakref.WeakSet()
 
 
+def _still_open() -> list[IoQueue]:
+    while True:
+        try:
+            return list(_open)
+        except RuntimeError:
+            # Another thread, which nobody has waited for, made one meanwhile.
+            continue
+
+
 def _close_all() -> None:
     """Before the interpreter ends: nothing is in flight then that uses its memory."""
-    for queue in list(_open):
+    for queue in _still_open():
         # Does nothing where it is closed, and in a forked child.
         queue.close(timeout=1)
 

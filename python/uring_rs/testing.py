@@ -104,7 +104,10 @@ class SimRing(Ring):
     """
 
     kernel: SimKernel
+    """The simulated kernel: its files, its time."""
+
     faults: Faults
+    """What is to go wrong in it."""
 
     def __new__(
         cls,

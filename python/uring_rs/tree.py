@@ -87,7 +87,8 @@ def copy(
     *Kept*: bytes, holes, permissions, times in nanoseconds; owner, group and extended attributes
     (access control lists among them) as far as this process may set them and the file system has
     them, silently less where not; with `recursive` also symbolic links as links, and hard links
-    among the files copied. `specials=False` makes named pipes, sockets and devices errors
+    among the files copied (where one cannot be made there is a copy: `hard_links` tells how many
+    were). `specials=False` makes named pipes, sockets and devices errors
     (EOPNOTSUPP) instead of making them anew. A set-user-ID bit is kept only with its owner.
     Not kept: attributes of symbolic links, `chattr` flags, birth times.
 

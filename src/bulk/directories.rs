@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::Work;
+use crate::sys::errno::uninterrupted;
 use crate::sys::Errno;
 
 /// So many are kept open at a time; then those that nothing is being written to are closed.

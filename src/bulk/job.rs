@@ -8,7 +8,7 @@ use crate::bulk::pump::Pump;
 
 /// How long a job that is dropped waits for the system to let go of its memory. Whoever can wait
 /// longer (and be interrupted) calls [`Pump::close`] before.
-const PATIENCE_NS: u64 = 1_000_000_000;
+pub(super) const PATIENCE_NS: u64 = 1_000_000_000;
 
 /// A pump and the memory `M` of its works. When it goes, the works are ended first; if that cannot
 /// be seen in time, the memory is leaked, not freed (I2).

@@ -5,6 +5,7 @@
 //! rings are refused, to threads of its own. All of it is generic over a [`host::Host`], so that the
 //! same engines run on the simulated kernel.
 
+mod crew;
 pub mod directories;
 pub mod host;
 pub mod job;

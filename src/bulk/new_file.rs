@@ -4,8 +4,9 @@ use std::ffi::CString;
 use std::hash::{BuildHasher, Hasher};
 
 use crate::bulk::directories::{split, Directories};
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::Work;
+use crate::sys::errno::uninterrupted;
 use crate::sys::file::Entry;
 use crate::sys::os::{O_CREAT, O_EXCL, O_WRONLY};
 use crate::sys::Errno;
@@ -147,19 +148,22 @@ impl NewFile {
         let _ = uninterrupted(|| host.unlink(dir, &self.temp));
     }
 
-    /// It will not be whole: nothing stays of it. `used`: something may still be written to its
-    /// descriptor, which then has to stay open.
-    pub fn abandon<H: Store>(self, host: &H, dirs: &mut Directories<H>, used: bool) {
-        self.unlink(host, dirs.fd(self.dir));
-        self.forget(host, dirs, used);
+    /// It will not be whole: nothing stays of it.
+    pub fn abandon<H: Store>(self, host: &H, dirs: &mut Directories<H>) {
+        self.disown(host, dirs);
+        self.forget(host, dirs);
     }
 
-    /// As [`NewFile::abandon`], in a forked child: the name is the parent's.
-    pub fn forget<H: Store>(self, host: &H, dirs: &mut Directories<H>, used: bool) {
-        if !used {
-            // SAFETY: its own descriptor, closed once: `self` is taken (I10).
-            unsafe { host.drop_fd(self.fd) };
-        }
+    /// It will not be whole: its name goes at once, its descriptor later, by [`NewFile::forget`], when
+    /// nothing is written to it any more.
+    pub fn disown<H: Store>(&self, host: &H, dirs: &Directories<H>) {
+        self.unlink(host, dirs.fd(self.dir));
+    }
+
+    /// Close it. Its name is gone, or, in a forked child, the parent's.
+    pub fn forget<H: Store>(self, host: &H, dirs: &mut Directories<H>) {
+        // SAFETY: its own descriptor, closed once: `self` is taken (I10).
+        unsafe { host.drop_fd(self.fd) };
         dirs.leave(self.dir, false);
     }
 }
@@ -192,8 +196,9 @@ fn make<H: Store>(
     how: How,
 ) -> Result<(CString, i32), Errno> {
     let old = replaced(host, dir, name, how.over)?;
-    // Never readable for more people than the file it replaces, not even for a moment.
-    let mode = old.map_or(how.mode, |old| old.mode & 0o777);
+    // Never readable for more people than the file it replaces, not even for a moment: until it has
+    // that one's owner and group, for nobody else.
+    let mode = old.map_or(how.mode, |_| 0o600);
     let (temp, fd) = open_temporary(host, dir, name, names, how.flags, mode)?;
     let Some(old) = old else { return Ok((temp, fd)) };
     match uninterrupted(|| host.dress(fd, &old)) {

@@ -26,6 +26,7 @@ use crate::bulk::job::Job;
 use crate::bulk::pump::{self, Pump};
 use crate::bulk::work::Ended;
 use crate::ring::error::RingError;
+use crate::sys::errno::uninterrupted;
 use crate::sys::os::O_NONBLOCK;
 use crate::sys::Errno;
 use file::{File, Memory, Table};
@@ -356,7 +357,7 @@ impl<H: Host, T: Ticket> ReadMany<H, T> {
         let given = self.options.given;
         let (pump, table) = self.job.parts();
         let Some(file) = table.get(index) else { return };
-        let status = match pump.host().status(file.fd) {
+        let status = match uninterrupted(|| pump.host().status(file.fd)) {
             Ok(status) if status.is_directory() => return self.fail(index, errno(Errno::EISDIR)),
             Ok(status) if !status.is_regular() => return self.fail(index, Failure::NotRegular),
             Ok(status) => status,

@@ -9,7 +9,7 @@ use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel as _;
 use crate::ring::params::Config;
 use crate::ring::slots::Zeroed;
-use crate::ring::teardown::Naps;
+use crate::ring::teardown::{Naps, FAILURES};
 use crate::ring::wait::Entered;
 use crate::ring::{Event, Ring};
 use crate::sys::Errno;
@@ -201,7 +201,7 @@ impl<H: Host> RingPump<H> {
             self.let_go(&request, None);
         }
         let deadline = self.ring.kernel().now_ns().saturating_add(nap_ns);
-        let mut naps = Naps::default();
+        let (mut naps, mut failures) = (Naps::default(), 0);
         loop {
             self.drop_ended();
             let now = self.ring.kernel().now_ns();
@@ -213,6 +213,7 @@ impl<H: Host> RingPump<H> {
                 Ok(()) => {}
                 // The kernel is short of something just now.
                 Err(error) if error.passes() => {}
+                Err(_) if failures < FAILURES => failures += 1,
                 Err(_) => break,
             }
         }

@@ -12,12 +12,13 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use crate::bulk::directories::Directories;
-use crate::bulk::job::Job;
+use crate::bulk::job::{Job, PATIENCE_NS};
 use crate::bulk::new_file::{How, NewFile};
 use crate::bulk::pump::Pump;
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::Work;
 use crate::ring::error::RingError;
+use crate::sys::errno::uninterrupted;
 use crate::sys::Errno;
 use pieces::{open, progress};
 
@@ -138,6 +139,8 @@ pub struct Save<H: Store, M> {
     host: H,
     dirs: Directories<H>,
     file: Option<NewFile>,
+    /// It was given up, and has no name any more.
+    disowned: bool,
     plan: Plan,
     /// Alignment of memory and of offsets, while writing directly.
     direct: Option<(u64, u64)>,
@@ -173,6 +176,7 @@ impl<H: Store, M> Save<H, M> {
             host,
             dirs,
             file: Some(file),
+            disowned: false,
             plan,
             direct,
             left_direct: false,
@@ -265,7 +269,8 @@ impl<H: Store, M> Save<H, M> {
     }
 
     /// All sources are there: write what is left, and have it under its name. None: not yet, call
-    /// it again.
+    /// it again; that is returned at least once between the last byte and the new name, so that
+    /// whoever is told of the progress can still call it off.
     pub fn finish(&mut self, nap_ns: u64) -> Result<Result<Option<()>, Errno>, RingError> {
         if !self.pump().same_process() {
             return Err(RingError::Forked);
@@ -292,6 +297,7 @@ impl<H: Store, M> Save<H, M> {
                 uninterrupted(|| self.host.truncate(self.fd(), self.offset))?;
             }
             self.stage = if self.plan.sync { Stage::Syncing } else { Stage::Synced };
+            return Ok(None);
         }
         if self.stage == Stage::Syncing {
             let work = Work::Fsync { fd: self.fd(), data_only: false };
@@ -467,7 +473,7 @@ impl<H: Store, M> Save<H, M> {
 impl<H: Store, M> Drop for Save<H, M> {
     fn drop(&mut self) {
         if self.file.is_some() {
-            self.over();
+            self.give_up(PATIENCE_NS);
         }
     }
 }

@@ -46,16 +46,6 @@ pub trait Store: Host {
     fn leave_direct(&self, fd: i32) -> Result<(), Errno>;
 }
 
-/// Do it until no signal comes between.
-pub fn uninterrupted<T>(mut what: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    loop {
-        match what() {
-            Err(Errno::EINTR) => {}
-            done => return done,
-        }
-    }
-}
-
 impl Store for Linux {
     fn open_directory(&self, dir: i32, path: &CStr, to_sync: bool) -> Result<i32, Errno> {
         // Without O_PATH the directory would have to be readable.
@@ -86,13 +76,19 @@ impl Store for Linux {
     }
 
     fn dress(&self, fd: i32, like: &Entry) -> Result<(), Errno> {
-        if file::credentials() != (like.uid, like.gid) {
+        // Not always ours and our group's: the folder may say which group.
+        let made = file::entry_of(fd)?;
+        let mut owner = (made.uid, made.gid);
+        if owner != (like.uid, like.gid) {
             // Only root may give files away; the group may be one of ours.
-            if file::chown(fd, like.uid, like.gid).is_err() {
-                let _ = file::chown(fd, u32::MAX, like.gid);
+            if file::chown(fd, like.uid, like.gid).is_ok() {
+                owner = (like.uid, like.gid);
+            } else if file::chown(fd, u32::MAX, like.gid).is_ok() {
+                owner.1 = like.gid;
             }
         }
-        match file::chmod(fd, like.mode & 0o7777) {
+        let same = (owner.0 == like.uid, owner.1 == like.gid);
+        match file::chmod(fd, file::without_privileges(like.mode & 0o7777, same.0, same.1)) {
             // A file system without permissions.
             Err(Errno::EPERM | Errno::EOPNOTSUPP) => Ok(()),
             done => done,

@@ -302,7 +302,7 @@ impl<H: Host> Stream<H> {
             got = (result as u64).saturating_sub(lead).min(want);
         } else if direct && unfit && self.settings.direct == Direct::Auto {
             self.files.at(0).refuse_direct();
-        } else {
+        } else if result != -Errno::EINTR.0 {
             self.over = true;
             return Next::Error(offset, Errno(-result));
         }

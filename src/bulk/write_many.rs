@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use crate::bulk::directories::Directories;
-use crate::bulk::job::Job;
+use crate::bulk::job::{Job, PATIENCE_NS};
 use crate::bulk::new_file::{How, Names, NewFile};
 use crate::bulk::pump::Pump;
 use crate::bulk::store::Store;
@@ -80,6 +80,8 @@ pub struct WriteMany<H: Store, M> {
     free: Vec<usize>,
     done: Vec<Done>,
     fsyncs: u64,
+    /// Given up, with something under way on them.
+    orphans: Vec<NewFile>,
 }
 
 impl<H: Store, M> WriteMany<H, M> {
@@ -99,6 +101,7 @@ impl<H: Store, M> WriteMany<H, M> {
             free: Vec::new(),
             done: Vec::new(),
             fsyncs: 0,
+            orphans: Vec::new(),
         }
     }
 
@@ -174,7 +177,7 @@ impl<H: Store, M> WriteMany<H, M> {
         match NewFile::create(host, dirs, names, item.path.as_bytes(), *how) {
             Ok(file) if self.is_being_written(&file) => {
                 // The one that comes later must be there in the end.
-                file.abandon(&self.host, &mut self.dirs, false);
+                file.abandon(&self.host, &mut self.dirs);
                 self.queue.push_front(item);
                 Begun::Later
             }
@@ -277,7 +280,7 @@ impl<H: Store, M> WriteMany<H, M> {
 
     fn fail(&mut self, index: usize, errno: Errno) {
         let Some(slot) = self.take(index) else { return };
-        slot.file.abandon(&self.host, &mut self.dirs, false);
+        slot.file.abandon(&self.host, &mut self.dirs);
         self.done.push(Done { token: slot.item.token, result: Err(errno) });
     }
 
@@ -303,9 +306,14 @@ impl<H: Store, M> WriteMany<H, M> {
         // The names go at once, whatever the device is at; descriptors when nothing uses them.
         for index in 0..self.slots.len() {
             let Some(slot) = self.take(index) else { continue };
-            match ours {
-                true => slot.file.abandon(&self.host, &mut self.dirs, !settled),
-                false => slot.file.forget(&self.host, &mut self.dirs, false),
+            if ours {
+                slot.file.disown(&self.host, &self.dirs);
+            }
+            self.orphans.push(slot.file);
+        }
+        if settled || !ours {
+            for file in self.orphans.drain(..) {
+                file.forget(&self.host, &mut self.dirs);
             }
         }
         settled
@@ -314,8 +322,8 @@ impl<H: Store, M> WriteMany<H, M> {
 
 impl<H: Store, M> Drop for WriteMany<H, M> {
     fn drop(&mut self) {
-        if self.pending() > 0 {
-            self.give_up(0);
+        if self.pending() > 0 || !self.orphans.is_empty() {
+            self.give_up(PATIENCE_NS);
         }
     }
 }

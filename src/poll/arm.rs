@@ -39,11 +39,22 @@ impl<K: Readiness> PollSet<K> {
         // What was queued meanwhile is few.
         todo.append(&mut self.todo);
         self.todo = todo;
-        result?;
+        if result.is_err() {
+            self.queue_probes();
+            return result;
+        }
         if self.probes.is_empty() {
             return Ok(());
         }
         self.ask()
+    }
+
+    /// The call fails before poll(2) is asked: the next one looks at them again.
+    #[cold]
+    fn queue_probes(&mut self) {
+        for each in core::mem::take(&mut self.probes) {
+            self.queue(each.fd);
+        }
     }
 
     #[inline]
@@ -96,7 +107,11 @@ impl<K: Readiness> PollSet<K> {
                     self.promote -= FAILED_TRY;
                 }
                 entry.state &= !(WOKEN | HOT | TRIED);
-                result = result.and_then(|()| self.arm(fd));
+                if result.is_ok() {
+                    result = self.arm(fd);
+                } else {
+                    self.queue(fd);
+                }
             }
         }
         self.probes = probes;
@@ -157,18 +172,21 @@ impl<K: Readiness> PollSet<K> {
         entry.armed_in = round;
         let key = entry.key(fd);
         let flags = if entry.state & MULTI != 0 { IORING_POLL_ADD_MULTI } else { 0 };
+        let mut ready = Ok(());
         if armed != 0 {
             self.cancels.push(old);
-            self.stage_cancels()?;
+            ready = self.stage_cancels();
         }
         let events = u32::from(asked(want) as u16);
-        if !self.stage(io_uring_sqe { user_data: key, ..poll::add(fd, events, flags) })? {
+        let sqe = io_uring_sqe { user_data: key, ..poll::add(fd, events, flags) };
+        let staged = ready.and_then(|()| self.stage(sqe));
+        if !matches!(staged, Ok(true)) {
             if let Some(entry) = self.table.get_mut(fd) {
                 entry.armed = 0;
             }
             self.queue(fd);
         }
-        Ok(())
+        staged.map(drop)
     }
 
     /// Stage the end of requests that nobody wants any more.
@@ -177,9 +195,10 @@ impl<K: Readiness> PollSet<K> {
             let silent = ring_of(&mut self.ring)?.can_be_silent();
             let flags = if silent { IOSQE_CQE_SKIP_SUCCESS } else { 0 };
             let user_data = internal_key(Kind::Filler);
-            if !self.stage(io_uring_sqe { flags, user_data, ..poll::remove(key) })? {
+            let staged = self.stage(io_uring_sqe { flags, user_data, ..poll::remove(key) });
+            if !matches!(staged, Ok(true)) {
                 self.cancels.push(key);
-                break;
+                return staged.map(drop);
             }
         }
         Ok(())
@@ -217,9 +236,8 @@ impl<K: Readiness> PollSet<K> {
                 return;
             }
             self.short = false;
-            if self.stage_cancels().and_then(|()| self.enter()).is_err() {
-                return;
-            }
+            // An error may be of this once only.
+            let _ = self.stage_cancels().and_then(|()| self.enter());
             if self.ring.as_ref().map_or(0, PollRing::in_flight) == before {
                 tries -= 1;
             }

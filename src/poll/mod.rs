@@ -28,6 +28,7 @@ use crate::ring::fork;
 use crate::ring::kernel::Readiness;
 use crate::ring::params::Config;
 use crate::ring::wait::{EnterPlan, Entered};
+use crate::sys::errno::uninterrupted;
 use crate::sys::os::{pollfd, POLLERR, POLLHUP, POLLIN, POLLOUT};
 use crate::sys::Errno;
 
@@ -160,7 +161,7 @@ impl<K: Readiness> PollSet<K> {
         if fd >= FD_MAX {
             return Err(Errno::EMFILE);
         }
-        let file = self.kernel.waitable(fd)?;
+        let file = uninterrupted(|| self.kernel.waitable(fd))?;
         let entry = self.table.entry(fd, file);
         if entry.want == 0 {
             self.registered += 1;
@@ -178,7 +179,9 @@ impl<K: Readiness> PollSet<K> {
     /// its number is another file's.
     pub fn change(&mut self, fd: i32, want: u8) -> Result<(), Errno> {
         self.check_process();
-        if self.kernel.identity(fd)? != self.table.file(fd).ok_or(Errno::ENOENT)? {
+        if uninterrupted(|| self.kernel.identity(fd))?
+            != self.table.file(fd).ok_or(Errno::ENOENT)?
+        {
             return Err(Errno::ENOENT);
         }
         let entry = self.table.get_mut(fd).ok_or(Errno::ENOENT)?;

@@ -11,9 +11,9 @@ use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::ops::batch::{Place, Rows, What};
-use crate::py::columns;
 use crate::py::keep::{Access, Keep, Owner};
 use crate::py::ring::PyRing;
+use crate::py::{columns, memory};
 use crate::ring::access::Hold;
 use crate::ring::batches::{BatchCqe, Sink, BATCHES_MAX, ELEMENTS_MAX};
 use crate::ring::error::RingError;
@@ -336,11 +336,16 @@ pub(crate) fn read_write_rows(
         ));
     }
     let count = row_count(count)?;
+    memory::afford(count, BYTES_OF_A_ROW)?;
     let (place, lengths, buf_index) = memory.place(count, lengths)?;
     // The one file of all rows may be a direct descriptor.
     let flags = flags | (owner.special & IOSQE_FIXED_FILE);
     Ok(Rows { what, count, fds, offsets, lengths, place, buf_index, flags })
 }
+
+/// What the columns of a row take at most, beside those that are there already: its place, its
+/// length, its offset and file once more while they are checked.
+const BYTES_OF_A_ROW: usize = 32;
 
 /// How many rows there may be.
 pub(crate) fn row_count(count: usize) -> PyResult<u32> {

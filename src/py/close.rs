@@ -94,7 +94,7 @@ impl PyRing {
             }
             // Nobody may ring a bell whose number could soon be another file's.
             self.wake.mute();
-            self.hold(py)?.core.finish_close();
+            self.hold(py)?.finish_close();
             if let Some(callback) = &self.trace {
                 trace::life(py, callback, "close", fd);
             }
@@ -284,13 +284,14 @@ impl PyRing {
             self.forget_in_child();
             return;
         }
-        // SAFETY: the object is being destroyed: nobody else can reach the ring (I9). A cell in
-        // the graveyard is only visited by `bury`, which needs the interpreter, which we have.
+        // SAFETY: the object is being destroyed: nobody else can reach the ring but for moments
+        // (I9). Of a cell in the graveyard `bury` is such a visitor, and handles of its files are.
         let (phase, live, staged) = unsafe {
             let mut state = self.cell.hold_last();
             (state.core.phase(), state.core.live(), state.core.pending_or_zero())
         };
-        if phase == Phase::Open && !ENDING.load(Ordering::Relaxed) {
+        let careless = !self.refused.load(Ordering::Relaxed);
+        if phase == Phase::Open && careless && !ENDING.load(Ordering::Relaxed) {
             errors::resource_warning(
                 py,
                 &format!(
@@ -311,7 +312,9 @@ impl PyRing {
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
         let ending = ENDING.load(Ordering::Relaxed);
-        if (self.cell.mine() || self.cell.inherit()) && !ending {
+        // What was never used has nothing in flight, and may be refused its first use.
+        let used = !self.cell.is_unused();
+        if used && (self.cell.mine() || self.cell.inherit()) && !ending {
             if let Err(error) = self.close_ring(py, Some(patience_ns)) {
                 error.write_unraisable(py, None);
             }
@@ -319,6 +322,9 @@ impl PyRing {
         let mut back = Vec::new();
         // SAFETY: as in `let_die`, here and below (I9). Nobody is inside enter (I11).
         unsafe { self.cell.hold_last() }.core.begin_close(|index| back.push(index));
+        // Without a GIL the owner's thread may be emptying a slot of the file table just now. It
+        // needs nothing of ours for that, and finds the ring closing the next time.
+        while !self.cell.wait_until_left(NAP) {}
         for index in back {
             // SAFETY: taken back before publication: reserved, and ours (I2).
             unsafe { self.cell.assume_held().keep(index).release(py) };
@@ -335,7 +341,7 @@ impl PyRing {
         let mut state = unsafe { self.cell.hold_last() };
         if state.core.phase() != Phase::Closed {
             self.wake.mute();
-            if !state.core.finish_close() {
+            if !state.finish_close() {
                 drop(state);
                 registry::give_up(&self.cell);
             }
@@ -344,8 +350,8 @@ impl PyRing {
 
     /// In a forked child the ring is the parent's: touch nothing, keep everything (I9).
     fn forget_in_child(&self) {
-        // SAFETY: the object is being destroyed, and the child has one thread (I9).
-        let mut state = unsafe { self.cell.hold_last() };
+        // SAFETY: the object is being destroyed, in a child, which has one thread (I9).
+        let mut state = unsafe { self.cell.hold_inherited() };
         state.core.abandon();
         std::mem::forget(std::mem::take(&mut state.ready));
         std::mem::forget(std::mem::take(&mut state.peeked));
@@ -383,13 +389,16 @@ unsafe fn drop_unread(py: Python<'_>, cell: &RingCell<State>) {
 
 impl Drop for PyRing {
     fn drop(&mut self) {
+        if !self.0.is_there() {
+            return;
+        }
         // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way
         // through the frame that held the ring, which warnings and closing must not touch.
         Python::attach(|py| {
             let pending = errors::Pending::save(py);
             // Not called from here on: the collector may have cleared it together with the ring,
             // and to call a function that it has cleared is a crash.
-            self.trace = None;
+            self.0.trace = None;
             self.let_die(py);
             pending.restore();
         });
@@ -420,6 +429,7 @@ pub(crate) fn _graveyard(py: Python<'_>) -> usize {
 
 /// Close a ring without its Python object: its unread completions stay.
 fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) {
+    let Some(_turn) = Turn::take(cell) else { return };
     let Ok(Some(mut state)) = cell.hold() else { return };
     // Announced while holding, so this is exact: nobody is inside the kernel with a plan.
     if cell.occupied() {
@@ -435,7 +445,7 @@ fn finish_within(py: Python<'_>, cell: &Arc<RingCell<State>>, patience_ns: u64) 
         release_finished(py, cell, &mut back);
         let Ok(Some(mut state)) = cell.hold() else { return };
         let now = kernel.now_ns();
-        if state.core.finish_close() || now >= deadline || state.core.cancel_in_flight().is_err() {
+        if state.finish_close() || now >= deadline || state.core.cancel_in_flight().is_err() {
             return;
         }
         let Some(plan) = state.core.plan_drain() else { return };
@@ -455,11 +465,29 @@ pub(crate) fn bury(py: Python<'_>, cell: Arc<RingCell<State>>) {
     }
 }
 
+/// The right to take a ring down, until dropped.
+struct Turn<'a>(&'a RingCell<State>);
+
+impl<'a> Turn<'a> {
+    /// None while anybody has it, the calling thread included.
+    fn take(cell: &'a RingCell<State>) -> Option<Self> {
+        (cell.begin_close() == Some(true)).then_some(Turn(cell))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.end_close();
+    }
+}
+
 /// Finish a given-up ring if all its requests have ended. True when it is finished.
 pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> bool {
     if !cell.same_process() || !(cell.mine() || cell.inherit()) {
         return false;
     }
+    // Another thread may be at it, with the descriptor in its hand.
+    let Some(_turn) = Turn::take(cell) else { return false };
     let plan = match cell.hold() {
         Ok(Some(mut state)) => {
             // Dropped by another thread, which could not cancel anything.
@@ -475,7 +503,7 @@ pub(crate) fn finish_if_done(py: Python<'_>, cell: &Arc<RingCell<State>>) -> boo
     }
     release_finished(py, cell, &mut Vec::new());
     match cell.hold() {
-        Ok(Some(mut state)) => state.core.finish_close(),
+        Ok(Some(mut state)) => state.finish_close(),
         _ => false,
     }
 }
@@ -490,16 +518,19 @@ fn release_finished(py: Python<'_>, cell: &Arc<RingCell<State>>, back: &mut Vec<
         if event.flags & IORING_CQE_F_BUFFER != 0 {
             drop(state.picked(&event));
         }
-        events.push((event, op));
+        let shot = if event.terminal { None } else { state.shot(&event) };
+        events.push((event, op, shot));
     }
     state.take_messages();
     state.core.reaped();
     drop(state);
-    for (event, op) in events {
-        // SAFETY: finished, or one that goes on; handled by us alone (I2).
-        let keep = unsafe { cell.assume_held().keep(event.index) };
-        let brings = event.terminal || keep.per_shot;
-        let extra = if brings { keep.results(py, event.res) } else { None };
+    for (event, op, shot) in events {
+        let extra = if event.terminal {
+            // SAFETY: finished; handled by us alone (I2).
+            unsafe { cell.assume_held().keep(event.index) }.results(py, event.res)
+        } else {
+            shot.and_then(|shot| shot.results(py, event.res))
+        };
         // What nobody was or will be told of (I10).
         Ready::new(&event, op, std::ptr::null_mut(), extra).discard(py, &kernel);
         if event.terminal {

@@ -12,7 +12,7 @@ use crate::py::direct::PyDirectFile;
 use crate::py::fixed::{self, PyRegisteredBuffer};
 use crate::py::keep::{Access, Keep, Memory};
 use crate::py::pool::PyFixedBuffer;
-use crate::py::{batch, convert};
+use crate::py::{batch, convert, memory};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 
@@ -61,7 +61,7 @@ impl Borrowed {
         }
         let count = self.0.len as usize / size;
         batch::row_count(count)?;
-        let mut values = Vec::with_capacity(count);
+        let mut values = memory::room(count)?;
         for at in 0..count {
             let mut bytes = [0u8; 8];
             // SAFETY: item `at` of a C-contiguous export; copied byte by byte, since nothing says
@@ -118,7 +118,7 @@ pub(crate) fn ints(object: Any<'_, '_>) -> PyResult<Column<i64>> {
     let mut values = Vec::new();
     for item in object.try_iter()? {
         batch::row_count(values.len() + 1)?;
-        values.push(item?.extract::<i64>()?);
+        memory::push(&mut values, item?.extract::<i64>()?)?;
     }
     Ok(Column::Each(values))
 }
@@ -154,9 +154,9 @@ pub(crate) fn files(owner: &mut Keep, object: Any<'_, '_>) -> PyResult<Column<i3
     for file in object.try_iter()? {
         let file = file?;
         batch::row_count(fds.len() + 1)?;
-        fds.push(convert::file_number(&file)?);
+        memory::push(&mut fds, convert::file_number(&file)?)?;
         if !file.is_exact_instance_of::<PyInt>() {
-            held.push(file);
+            memory::push(&mut held, file)?;
         }
     }
     if !held.is_empty() {
@@ -185,7 +185,8 @@ pub(crate) fn memory(owner: &mut Keep, object: Any<'_, '_>, access: Access) -> P
     let mut each = Vec::new();
     for buffer in object.try_iter()? {
         batch::row_count(each.len() + 1)?;
-        each.push(owner.export_more(&buffer?, access)?);
+        let memory = owner.export_more(&buffer?, access)?;
+        memory::push(&mut each, memory)?;
     }
     Ok(Buffers::Each(each))
 }
@@ -219,7 +220,7 @@ impl Buffers {
 }
 
 fn place_each(each: &[Memory], lengths: Option<Column<u32>>) -> PyResult<(Place, Column<u32>)> {
-    let mut checked = Vec::with_capacity(each.len());
+    let mut checked = memory::room(each.len())?;
     for (row, memory) in each.iter().enumerate() {
         let nbytes = lengths.as_ref().map(|lengths| i64::from(lengths.at(row as u32)));
         checked.push(convert::length(*memory, nbytes)?);
@@ -252,7 +253,7 @@ fn place_pieces(
         }
         Some(Column::Each(lengths)) => {
             let mut at = 0u64;
-            let mut places = Vec::with_capacity(lengths.len());
+            let mut places = memory::room(lengths.len())?;
             for length in &lengths {
                 places.push(memory.addr + at);
                 at += u64::from(*length);

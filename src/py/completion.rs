@@ -30,9 +30,9 @@ use super::rawtype::{build, doc_slot, slot};
 ///
 /// The collector does not look inside, so an implementation must hold no Python object that could
 /// lead back to the completion; plain memory and descriptors are what it is for. Dropping it ends
-/// what nobody claimed (I10), may happen on any thread that has the GIL, and must not run Python
-/// code, block or panic.
-pub(crate) trait CompletionExtra: Send {
+/// what nobody claimed (I10), may happen on any attached thread, and must not run Python code, block
+/// or panic. Several threads may ask it at a time.
+pub(crate) trait CompletionExtra: Send + Sync {
     /// What the operation is for, in Python's form; None where that is `res`.
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     /// The peer's address, or None.
@@ -115,10 +115,11 @@ fn make_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     // An immutable type takes no `setattr`, so this goes in before anyone has seen it.
     // SAFETY: `class` is a ready heap type that only this function knows; its dict is a dict.
     unsafe {
-        let dict = (*class).tp_dict;
-        if ffi::PyDict_SetItemString(dict, c"__match_args__".as_ptr(), names.as_ptr()) < 0 {
-            return Err(PyErr::fetch(py));
-        }
+        // The dictionary itself: that of a type is where its metatype says. In the stable ABI the
+        // type has no fields.
+        let dict = ffi::PyObject_GenericGetDict(made.as_ptr(), std::ptr::null_mut());
+        let dict = Bound::from_owned_ptr_or_err(py, dict)?;
+        dict.set_item("__match_args__", names)?;
         ffi::PyType_Modified(class);
     }
     iter::type_object(py)?;

@@ -1,8 +1,6 @@
 //! From Python arguments to what the operations take, with an error that names what is wrong.
 
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -13,6 +11,7 @@ use crate::ops::timeout::Time;
 use crate::ops::CURRENT_POSITION;
 use crate::py::direct::{self, PyDirectFile};
 use crate::py::keep::{Keep, Memory};
+use crate::py::memory::copied;
 use crate::sys::consts::*;
 use crate::sys::os::AT_FDCWD;
 
@@ -141,15 +140,24 @@ fn bad_sqe_flags(flags: u32) -> PyErr {
     PyValueError::new_err(format!("flags must be SqeFlags, not {flags:#x}"))
 }
 
+/// A str as the file system has it.
+fn encoded<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: a valid str; a new reference to bytes comes back, or null (I6).
+    let bytes = unsafe {
+        Bound::from_owned_ptr_or_err(text.py(), ffi::PyUnicode_EncodeFSDefault(text.as_ptr()))?
+    };
+    Ok(bytes.cast_into::<PyBytes>()?)
+}
+
 /// A path: str, bytes or os.PathLike.
 pub(crate) fn path(object: &Bound<'_, PyAny>) -> PyResult<CString> {
     let bytes = if let Ok(bytes) = object.cast::<PyBytes>() {
-        bytes.as_bytes().to_vec()
+        copied(bytes.as_bytes())?
     } else {
         let fspath = object.py().import("os")?.call_method1("fspath", (object,))?;
         match fspath.cast::<PyBytes>() {
-            Ok(bytes) => bytes.as_bytes().to_vec(),
-            Err(_) => fspath.extract::<PathBuf>()?.as_os_str().as_bytes().to_vec(),
+            Ok(bytes) => copied(bytes.as_bytes())?,
+            Err(_) => copied(encoded(fspath.cast()?)?.as_bytes())?,
         }
     };
     CString::new(bytes).map_err(|_| PyValueError::new_err("embedded null byte in the path"))

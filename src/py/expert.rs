@@ -1,6 +1,8 @@
 //! What most programs never need: rings that share or begin disabled, other sizes for the queues,
 //! and io_uring_enter(2) as it is.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -196,6 +198,7 @@ impl PyRing {
             let resized = state.core.resize(sizes);
             let params = state.core.params();
             self.set_sizes(params.sq_entries, params.cq_entries);
+            state.number.store(state.core.fd(), Ordering::Release);
             (resized, state.core.is_closed())
         };
         if closed {

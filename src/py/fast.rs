@@ -23,7 +23,7 @@ use crate::py::ring::PyRing;
 use crate::py::sqe::PySqe;
 use crate::py::stage::{owned_token, Common};
 use crate::py::submit::Want;
-use crate::py::{build, convert};
+use crate::py::{build, convert, limited};
 use crate::sys::abi::io_uring_sqe;
 
 type Object = *mut ffi::PyObject;
@@ -76,7 +76,7 @@ impl<'a> Call<'a> {
         // SAFETY: `count` positional values, then one for each name; the empty case may come with
         // a null pointer, which a slice must not have.
         unsafe {
-            let named = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) as usize };
+            let named = if names.is_null() { 0 } else { limited::PyTuple_GET_SIZE(names) as usize };
             if count + named == 0 {
                 return Call { positional: &[], named: &[], names };
             }
@@ -101,7 +101,7 @@ impl<'a> Call<'a> {
         sorted[..self.positional.len()].copy_from_slice(self.positional);
         for (at, &value) in self.named.iter().enumerate() {
             // SAFETY: as many names as named values.
-            let name = unsafe { ffi::PyTuple_GET_ITEM(self.names, at as ffi::Py_ssize_t) };
+            let name = unsafe { limited::PyTuple_GET_ITEM(self.names, at as ffi::Py_ssize_t) };
             let place =
                 order.iter().position(|known| known.is_some_and(|k| NAMES[k].get() == name))?;
             if !sorted[place].is_null() {
@@ -202,13 +202,13 @@ unsafe fn call_slow(
 ) -> Object {
     // SAFETY: the arguments of this very call, with `slf` put before them.
     unsafe {
-        let named = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) as usize };
+        let named = if names.is_null() { 0 } else { limited::PyTuple_GET_SIZE(names) as usize };
         let mut all = Vec::with_capacity(1 + count as usize + named);
         all.push(slf);
         for at in 0..count as usize + named {
             all.push(*args.add(at));
         }
-        ffi::PyObject_Vectorcall(SLOW[slow].get(), all.as_ptr(), 1 + count as usize, names)
+        limited::vectorcall(SLOW[slow].get(), &all, 1 + count as usize, names)
     }
 }
 
@@ -344,6 +344,7 @@ unsafe extern "C" fn submit(
 }
 
 /// `next(ring)`: the next completion there is.
+#[cfg(not(feature = "abi3"))]
 unsafe extern "C" fn next(slf: Object) -> Object {
     // SAFETY: called by CPython for an instance of the ring type, attached.
     unsafe {
@@ -392,6 +393,8 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         };
         class.setattr(method, descriptor)?;
     }
+    // The stable ABI has no way to this field, and PyO3's own method stays.
+    #[cfg(not(feature = "abi3"))]
     // SAFETY: the type is ready, ours, and has no instances yet.
     unsafe {
         (*class.as_type_ptr()).tp_iternext = Some(next);

@@ -23,6 +23,9 @@ unsafe fn as_py(field: &*mut ffi::PyObject) -> &Py<PyAny> {
 /// Visit what the ring holds, buffers in flight excepted. Reports nothing while the ring is held:
 /// what is not visited counts as referenced from outside, which is safe.
 pub(crate) fn traverse(ring: &PyRing, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    if !ring.0.is_there() {
+        return Ok(());
+    }
     visit.call(&ring.trace)?;
     if !ring.cell.same_process() {
         return Ok(());
@@ -53,17 +56,17 @@ pub(crate) fn traverse(ring: &PyRing, visit: &PyVisit<'_>) -> Result<(), PyTrave
 
 /// Break cycles through tokens: each becomes None. What the kernel may touch is left alone (I7).
 pub(crate) fn clear(ring: &PyRing) {
-    if !ring.cell.same_process() {
+    if !ring.0.is_there() || !ring.cell.same_process() {
         return;
     }
     Python::attach(|py| {
         let mut old = Vec::new();
         {
-            // SAFETY: as in `traverse`; the ring is garbage, so no call is under way (I9).
-            if unsafe { ring.cell.peek() }.is_none() {
+            if ring.cell.is_taken() {
                 return;
             }
-            // SAFETY: as above.
+            // SAFETY: the ring is garbage, so no call is under way, and with a GIL nobody can take it
+            // meanwhile; without one, what is left of it takes the lock for moments only (I9).
             let mut state = unsafe { ring.cell.hold_last() };
             for ready in &mut state.ready {
                 old.push(std::mem::replace(&mut ready.token, py.None().into_ptr()));

@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::args::Args;
-use crate::py::direct::{self, Part};
+use crate::py::direct::{self, Part, Shot};
 use crate::py::results::Results;
 use crate::py::sqe;
 use crate::py::stage::another_ring;
@@ -243,6 +243,12 @@ impl Keep {
             false => direct::results(py, more.parts.iter(), Some(&more.args), res)
                 .or_else(|| Results::of(&more.args, res)),
         })
+    }
+
+    /// What each completion needs to bring something. With the ring held: it may be the last look.
+    #[cold]
+    pub(crate) fn shot(&self) -> Option<Shot> {
+        self.parts().find_map(Part::shot)
     }
 
     /// What it has to do with direct descriptors, beside the file it is on.

@@ -20,8 +20,14 @@ mod gc;
 mod jobs;
 mod keep;
 mod kernel;
+mod lent;
+mod limited;
 mod live;
+mod made;
+mod memory;
 mod picked;
+#[cfg(debug_assertions)]
+mod planted;
 mod pool;
 mod probe;
 mod queue;
@@ -45,7 +51,6 @@ mod tables;
 mod tags;
 mod trace;
 mod tree;
-mod wake;
 
 use pyo3::prelude::*;
 
@@ -53,9 +58,9 @@ use pyo3::prelude::*;
 type Core = crate::ring::Ring<kernel::AnyKernel, keep::Keep>;
 
 /// The compiled half of uring_rs. Import its names from `uring_rs`.
-// Free-threaded interpreters turn the GIL on for this module: closing, the collector's view and
-// registered buffers still rely on it.
-#[pymodule(gil_used = true)]
+// Needs no GIL. What the GIL kept apart on the builds that have one, locks keep apart on the others:
+// see `Owned::LOCKED`, `lent` and `freelist`.
+#[pymodule(gil_used = false)]
 fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     m.add_class::<ring::PyRing>()?;
@@ -92,8 +97,6 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tree::install(m)?;
     m.add_class::<jobs::pages::PyPages>()?;
     m.add_class::<jobs::aligned::PyAlignedPool>()?;
-    m.add_class::<jobs::aligned::PyAlignedPool>()?;
-    tree::install(m)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_read_ranges, m)?)?;
     m.add_function(wrap_pyfunction!(jobs::ranges::_write_ranges, m)?)?;
     m.add_class::<jobs::stream::PyStream>()?;
@@ -102,6 +105,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
+    #[cfg(debug_assertions)]
+    m.add_function(wrap_pyfunction!(planted::_plant, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.
     py.import("atexit")?.call_method1("register", (m.getattr("_close_all")?,))?;
     Ok(())

@@ -5,7 +5,6 @@
 //! completion that nobody reads (I10).
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -13,6 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::received;
+use crate::py::lent::{By, Kept, Lent};
 use crate::py::results::Message;
 use crate::ring::bufring::book::Kind;
 use crate::ring::bufring::{How, Part, Use};
@@ -109,29 +109,36 @@ fn take_apart(part: &mut Part, name: usize, control: usize) -> Message {
 #[derive(Default)]
 pub(crate) struct PyPooledBuffer {
     part: OnceLock<Part>,
-    exports: AtomicU32,
+    lent: Lent,
 }
 
 impl PyPooledBuffer {
     /// Room to fill.
     pub(crate) fn new(part: Part) -> Self {
-        PyPooledBuffer { part: OnceLock::from(part), exports: AtomicU32::new(0) }
+        PyPooledBuffer { part: OnceLock::from(part), lent: Lent::default() }
     }
 
     /// The part, while it is the caller's.
     pub(crate) fn check(&self) -> PyResult<&Part> {
         self.part
             .get()
-            .filter(|part| !part.returned())
-            .ok_or_else(|| PyValueError::new_err("this buffer was given back to its pool"))
+            .filter(|part| !part.returned() && !self.lent.is_back())
+            .ok_or_else(given_back)
     }
 
-    fn check_exports(&self) -> PyResult<()> {
-        if self.exports.load(Ordering::Acquire) > 0 {
-            return Err(PyBufferError::new_err("a memoryview of this buffer exists"));
+    /// From here on nobody gets a view of it. False if that was so already.
+    fn end(&self) -> PyResult<bool> {
+        match self.lent.end() {
+            Ok(()) => Ok(true),
+            Err(Kept::Already) => Ok(false),
+            Err(_) => Err(PyBufferError::new_err("a memoryview of this buffer exists")),
         }
-        Ok(())
     }
+}
+
+#[cold]
+fn given_back() -> PyErr {
+    PyValueError::new_err("this buffer was given back to its pool")
 }
 
 #[pymethods]
@@ -159,8 +166,9 @@ impl PyPooledBuffer {
     ///     BufferError: a memoryview still uses it.
     fn release(&self) -> PyResult<()> {
         let Ok(part) = self.check() else { return Ok(()) };
-        self.check_exports()?;
-        part.give_back();
+        if self.end()? {
+            part.give_back();
+        }
         Ok(())
     }
 
@@ -175,7 +183,6 @@ impl PyPooledBuffer {
     #[pyo3(signature = (nbytes = None))]
     fn queue(&self, nbytes: Option<i64>) -> PyResult<()> {
         let part = self.check()?;
-        self.check_exports()?;
         if part.pool().kind() != Kind::Sending {
             return Err(PyValueError::new_err("this buffer is not of a pool for sending"));
         }
@@ -186,7 +193,11 @@ impl PyPooledBuffer {
                 part.len()
             )));
         }
+        if !self.end()? {
+            return Err(given_back());
+        }
         if !part.pool().queue(part, len as u32) {
+            self.lent.resume();
             return Err(PyValueError::new_err("the pool of this buffer is closed"));
         }
         Ok(())
@@ -214,6 +225,9 @@ impl PyPooledBuffer {
         flags: c_int,
     ) -> PyResult<()> {
         let part = slf.get().check()?;
+        if !slf.get().lent.enter(By::View) {
+            return Err(given_back());
+        }
         let len = part.len() as ffi::Py_ssize_t;
         // SAFETY: `view` is the caller's; the memory stays as long as `slf`, which it holds (I2).
         let failed = unsafe {
@@ -221,15 +235,15 @@ impl PyPooledBuffer {
             ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 0, flags)
         };
         if failed != 0 {
+            slf.get().lent.leave(By::View);
             return Err(PyErr::fetch(slf.py()));
         }
-        slf.get().exports.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
     unsafe fn __releasebuffer__(&self, view: *mut ffi::Py_buffer) {
         let _ = view;
-        self.exports.fetch_sub(1, Ordering::AcqRel);
+        self.lent.leave(By::View);
     }
 
     fn __repr__(&self) -> String {

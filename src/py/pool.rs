@@ -7,7 +7,7 @@
 
 use std::ffi::c_int;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -18,6 +18,7 @@ use pyo3::PyTraverseError;
 
 use crate::py::errors;
 use crate::py::keep::{Keep, Memory};
+use crate::py::lent::{By, Kept, Lent};
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::sys::consts::*;
@@ -111,13 +112,7 @@ impl PoolMemory {
             let count = self.len / self.stride;
             PyBufferError::new_err(format!("all {count} buffers of the pool are taken"))
         })?;
-        Ok(PyFixedBuffer {
-            memory: Arc::clone(self),
-            index,
-            released: AtomicBool::new(false),
-            exports: AtomicU32::new(0),
-            users: AtomicU32::new(0),
-        })
+        Ok(PyFixedBuffer { memory: Arc::clone(self), index, lent: Lent::default() })
     }
 }
 
@@ -146,10 +141,7 @@ pub(crate) struct PyBufferPool {
 pub(crate) struct PyFixedBuffer {
     memory: Arc<PoolMemory>,
     index: u16,
-    released: AtomicBool,
-    exports: AtomicU32,
-    /// Requests in flight that use it.
-    users: AtomicU32,
+    lent: Lent,
 }
 
 impl PyFixedBuffer {
@@ -159,10 +151,18 @@ impl PyFixedBuffer {
     }
 
     fn check(&self) -> PyResult<()> {
-        if self.released.load(Ordering::Acquire) {
-            return Err(PyValueError::new_err("this buffer was given back to its pool"));
+        if self.lent.is_back() {
+            return Err(given_back());
         }
         Ok(())
+    }
+
+    /// One more use, until `leave`.
+    fn enter(&self, by: By) -> PyResult<()> {
+        if self.lent.enter(by) {
+            return Ok(());
+        }
+        Err(given_back())
     }
 
     /// Is it a buffer of that pool?
@@ -170,17 +170,22 @@ impl PyFixedBuffer {
         Arc::ptr_eq(&self.memory, memory)
     }
 
-    fn give_back(&self) {
-        if !self.released.swap(true, Ordering::AcqRel) {
-            self.memory.lent().push(self.index);
-        }
+    fn give_back(&self) -> Result<(), Kept> {
+        self.lent.end()?;
+        self.memory.lent().push(self.index);
+        Ok(())
     }
+}
+
+#[cold]
+fn given_back() -> PyErr {
+    PyValueError::new_err("this buffer was given back to its pool")
 }
 
 impl Drop for PyFixedBuffer {
     fn drop(&mut self) {
         // No export and no request is left: each held a reference (I2).
-        self.give_back();
+        let _ = self.give_back();
     }
 }
 
@@ -218,17 +223,13 @@ impl PyFixedBuffer {
     /// Raises:
     ///     BufferError: a request or a memoryview still uses it.
     pub(crate) fn release(&self) -> PyResult<()> {
-        if self.released.load(Ordering::Acquire) {
-            return Ok(());
+        match self.give_back() {
+            Ok(()) | Err(Kept::Already) => Ok(()),
+            Err(Kept::Requested) => {
+                Err(PyBufferError::new_err("a request in flight uses this buffer"))
+            }
+            Err(Kept::Viewed) => Err(PyBufferError::new_err("a memoryview of this buffer exists")),
         }
-        if self.users.load(Ordering::Acquire) > 0 {
-            return Err(PyBufferError::new_err("a request in flight uses this buffer"));
-        }
-        if self.exports.load(Ordering::Acquire) > 0 {
-            return Err(PyBufferError::new_err("a memoryview of this buffer exists"));
-        }
-        self.give_back();
-        Ok(())
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -253,7 +254,7 @@ impl PyFixedBuffer {
         flags: c_int,
     ) -> PyResult<()> {
         let buffer = slf.get();
-        buffer.check()?;
+        buffer.enter(By::View)?;
         let len = buffer.memory.size as ffi::Py_ssize_t;
         // SAFETY: `view` is the caller's; the memory stays as long as `slf`, which it holds (I2).
         let failed = unsafe {
@@ -261,19 +262,19 @@ impl PyFixedBuffer {
             ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 0, flags)
         };
         if failed != 0 {
+            buffer.lent.leave(By::View);
             return Err(PyErr::fetch(slf.py()));
         }
-        buffer.exports.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
     unsafe fn __releasebuffer__(&self, view: *mut ffi::Py_buffer) {
         let _ = view;
-        self.exports.fetch_sub(1, Ordering::AcqRel);
+        self.lent.leave(By::View);
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.released.load(Ordering::Relaxed) { " (given back)" } else { "" };
+        let state = if self.lent.is_back() { " (given back)" } else { "" };
         format!("<FixedBuffer {} of {} bytes{state}>", self.index, self.memory.size)
     }
 }
@@ -408,7 +409,7 @@ pub(crate) fn whole(keep: &mut Keep, object: &Bound<'_, PyFixedBuffer>) -> PyRes
         return Err(PyValueError::new_err("the pool of this buffer is closed, or not registered"));
     }
     keep.bind(buffer.memory.ring_id)?;
-    buffer.users.fetch_add(1, Ordering::AcqRel);
+    buffer.enter(By::Request)?;
     keep.hold_fixed(object.as_any());
     Ok((Memory { addr: buffer.address() as u64, len: buffer.memory.size }, buffer.index))
 }
@@ -416,6 +417,6 @@ pub(crate) fn whole(keep: &mut Keep, object: &Bound<'_, PyFixedBuffer>) -> PyRes
 /// A request that used a registered buffer has ended.
 pub(crate) fn used_no_more(buffer: &Bound<'_, PyAny>) {
     if let Ok(buffer) = buffer.cast::<PyFixedBuffer>() {
-        buffer.get().users.fetch_sub(1, Ordering::AcqRel);
+        buffer.get().lent.leave(By::Request);
     }
 }

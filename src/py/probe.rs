@@ -26,9 +26,6 @@ fn attempt(kernel: Linux) -> Result<Found, Refusal> {
     let refuse = |error: RingError| match error {
         RingError::Refused(refusal) => *refusal,
         RingError::Sys(_, errno) => probe::diagnose(errno, 8),
-        RingError::Unsupported { .. } => {
-            Refusal { reason: error.to_string(), ..probe::diagnose(Errno::ENOSYS, 8) }
-        }
         other => Refusal { reason: other.to_string(), ..probe::diagnose(Errno::EINVAL, 8) },
     };
     // Without SINGLE_ISSUER, so that no thread comes to own anything.
@@ -42,10 +39,11 @@ fn attempt(kernel: Linux) -> Result<Found, Refusal> {
 
 /// A filter may let setup pass and stop the other two.
 fn use_it(kernel: Linux, fd: i32, params: io_uring_params) -> Result<Found, Refusal> {
-    let refuse = |errno: Errno| probe::diagnose(errno, 8);
     // SAFETY: nothing is submitted and nothing waited for.
-    unsafe { kernel.enter(fd, 0, 0, 0, core::ptr::null::<c_void>(), 0) }.map_err(refuse)?;
-    let ops = probe::probe_ops(&kernel, fd).map_err(refuse)?;
+    unsafe { kernel.enter(fd, 0, 0, 0, core::ptr::null::<c_void>(), 0) }
+        .map_err(|errno| probe::diagnose_call("io_uring_enter", errno))?;
+    let ops = probe::probe_ops(&kernel, fd)
+        .map_err(|errno| probe::diagnose_call("io_uring_register", errno))?;
     // Before the query came, the version is all there is to go by.
     let (setup_flags, known) = match probe::query(&kernel) {
         Ok(answer) => (answer.ring_setup_flags as u32, Some(answer.nr_register_opcodes)),

@@ -10,6 +10,7 @@ use std::ptr::null_mut;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::py::direct::Shot;
 use crate::py::results::Results;
 use crate::py::ring::PyRing;
 use crate::py::state::{Ready, State};
@@ -30,6 +31,8 @@ struct Item {
     /// The reference to its user_data that the completion will carry.
     token: *mut ffi::PyObject,
     extra: Option<Box<Results>>,
+    /// What it needs to bring something, if its request goes on.
+    shot: Option<Shot>,
 }
 
 /// Events that need Python to let go of something before their completions may be seen. On the
@@ -108,7 +111,7 @@ impl PyRing {
         batch.iter_mut().for_each(|item| self.let_go(py, item));
         let mut state = self.hold(py)?;
         for item in batch.into_items() {
-            let Item { event, op, token, extra } = item;
+            let Item { event, op, token, extra, .. } = item;
             if event.terminal {
                 state.core.free(event.index);
             }
@@ -123,13 +126,15 @@ impl PyRing {
     /// to see loses its token.
     #[inline(always)]
     fn let_go(&self, py: Python<'_>, item: &mut Item) {
-        // SAFETY: the request has ended, or goes on, and its taker, we, alone handles that (I2).
-        let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
         if item.event.terminal {
+            // SAFETY: the request has ended, and its taker, we, alone handles that (I2).
+            let keep = unsafe { self.cell.assume_held().keep(item.event.index) };
             item.extra = Results::joined(item.extra.take(), keep.results(py, item.event.res));
             keep.release(py);
-        } else if keep.per_shot {
-            item.extra = Results::joined(item.extra.take(), keep.results(py, item.event.res));
+        } else if let Some(shot) = item.shot.take() {
+            // Of a request that goes on nothing is touched: another thread may just now be letting
+            // go of it, or this one have done so, by code that ran a moment ago.
+            item.extra = Results::joined(item.extra.take(), shot.results(py, item.event.res));
         }
         if item.event.skip {
             let token = std::mem::replace(&mut item.token, null_mut());
@@ -239,7 +244,8 @@ fn take_one(state: &mut State) -> Option<Item> {
         keep.token()
     };
     let extra = if event.flags & IORING_CQE_F_BUFFER == 0 { None } else { state.picked(&event) };
-    Some(Item { event, op, token, extra })
+    let shot = if event.terminal { None } else { state.shot(&event) };
+    Some(Item { event, op, token, extra, shot })
 }
 
 /// The same with the rest of its completion, if that has 32 bytes. To be called before the next

@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, CStr};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::ffi;
@@ -29,8 +30,8 @@ pub(crate) struct PyCqeArray {
     strides: Box<ffi::Py_ssize_t>,
 }
 
-// SAFETY: plain numbers, read and written only with the interpreter attached, as any buffer that
-// Python code may write to is (I5, I6).
+// SAFETY: plain numbers. Who fills them while another thread reads gives it a mix of old and new,
+// as with any buffer that Python code may write to; each number is read in one piece (I5).
 unsafe impl Sync for PyCqeArray {}
 
 #[pymethods]
@@ -60,9 +61,14 @@ impl PyCqeArray {
         let Some(record) = self.records.get(index) else {
             return Err(PyIndexError::new_err("CqeArray index out of range"));
         };
+        let record = record.get();
         // SAFETY: within the array, whose memory lives as long as we; copied, not borrowed (I5).
-        let BatchCqe { tag, res, flags } = unsafe { record.get().read() };
-        Ok((tag, res, flags))
+        unsafe {
+            let tag = AtomicU64::from_ptr(&raw mut (*record).tag).load(Ordering::Relaxed);
+            let res = AtomicI32::from_ptr(&raw mut (*record).res).load(Ordering::Relaxed);
+            let flags = AtomicU32::from_ptr(&raw mut (*record).flags).load(Ordering::Relaxed);
+            Ok((tag, res, flags))
+        }
     }
 
     fn __repr__(&self) -> String {

@@ -15,7 +15,7 @@ use crate::py::kernel::AnyKernel;
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
-use crate::ring::params::register_error;
+use crate::ring::register::told;
 use crate::ring::Phase;
 use crate::sys::consts::*;
 use crate::sys::os::c_void;
@@ -71,14 +71,14 @@ impl Registrar<'_> {
         arg: *mut c_void,
         nr: u32,
     ) -> Result<u32, RingError> {
-        let opcode = opcode | self.by_index;
         // SAFETY: the caller's contract (I2).
-        unsafe { self.kernel.register(self.fd, opcode, arg, nr) }.map_err(register_error)
+        unsafe { self.kernel.register(self.fd, opcode | self.by_index, arg, nr) }
+            .map_err(|errno| told(self.kernel, opcode, errno))
     }
 }
 
 /// Says that the call announced by `entering` is over, even if it panics.
-struct Left<'a>(&'a PyRing);
+pub(crate) struct Left<'a>(&'a PyRing);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
@@ -117,6 +117,12 @@ impl PyRing {
             act(&registrar)
         };
         done.map_err(|error| self.error(py, &error))
+    }
+
+    /// The number of the open ring, which stays open until what comes with it is dropped.
+    pub(crate) fn stay_open(&self, py: Python<'_>) -> PyResult<(Left<'_>, i32)> {
+        let Registrar { fd, .. } = self.enter_to_register(py)?;
+        Ok((Left(self), fd))
     }
 
     /// For the open ring, which stays open until `left`.

@@ -1,7 +1,8 @@
 //! `Ring`: the class, its facts, and its small calls. Staging is in `submit`, completions in
 //! `reap`, closing in `close`, the builders in `builders`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
@@ -11,6 +12,7 @@ use pyo3::PyTraverseError;
 
 use crate::py::convert::patience;
 use crate::py::kernel::AnyKernel;
+use crate::py::made::Made;
 use crate::py::register::personality::Retired;
 use crate::py::register::restrict;
 use crate::py::resources::Resources;
@@ -18,12 +20,12 @@ use crate::py::sim::PySimKernel;
 use crate::py::sqe::PySqe;
 use crate::py::state::State;
 use crate::py::submit::Want;
-use crate::py::wake::Wake;
 use crate::py::{errors, expert, gc, live, registry, request, trace};
 use crate::ring::access::{Hold, RingCell};
 use crate::ring::kernel::Linux;
 use crate::ring::params::{register_error, Config};
 use crate::ring::restrict::Restrictions;
+use crate::ring::wake::Wake;
 use crate::ring::{probe, Phase};
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
@@ -68,8 +70,13 @@ use crate::sys::opcode;
 /// Memory: every buffer given to a request is locked until the request's last completion.
 /// Source: io_uring_setup(2), io_uring(7).
 #[pyclass(name = "Ring", module = "uring_rs", frozen, subclass, weakref)]
-pub(crate) struct PyRing {
+pub(crate) struct PyRing(pub(crate) Made<Inner>);
+
+/// What a `Ring` is made of.
+pub(crate) struct Inner {
     pub(crate) cell: Arc<RingCell<State>>,
+    /// See [`State::number`].
+    pub(crate) number: Arc<AtomicI32>,
     pub(crate) kernel: AnyKernel,
     pub(crate) id: u32,
     pub(crate) full_raises: bool,
@@ -85,6 +92,17 @@ pub(crate) struct PyRing {
     sizes: [AtomicU32; 2],
     ops: OnceLock<probe::OpSet>,
     pub(crate) resources: Resources,
+    /// `with` could not begin to use it, so that nobody was there to close it either.
+    pub(crate) refused: AtomicBool,
+}
+
+impl Deref for PyRing {
+    type Target = Inner;
+
+    #[inline(always)]
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -223,7 +241,9 @@ impl PyRing {
         let core = expert::make_core(py, &kernel, config, attach_to.map(Bound::get))?;
         let params = *core.params();
         let fd = core.fd();
-        let cell = RingCell::in_arc(State::new(core), shared);
+        let state = State::new(core);
+        let number = Arc::clone(&state.number);
+        let cell = RingCell::in_arc(state, shared);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         registry::remember(id, &cell);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
@@ -234,7 +254,7 @@ impl PyRing {
         if let Some(callback) = &trace {
             trace::life(py, callback, "open", fd);
         }
-        Ok(PyRing {
+        Ok(PyRing(Made::new(Inner {
             cell,
             kernel,
             id,
@@ -242,17 +262,23 @@ impl PyRing {
             sqpoll: params.flags & IORING_SETUP_SQPOLL != 0,
             trace,
             wake: Wake::new(if index_only { -1 } else { fd }),
+            number,
             sizes: [params.sq_entries.into(), params.cq_entries.into()],
             params,
             retired: Retired::default(),
             restrictions,
             ops: OnceLock::new(),
             resources: Resources::default(),
-        })
+            refused: AtomicBool::new(false),
+        })))
     }
 
     fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().check_open(slf.py())?;
+        let ring = slf.get();
+        if let Err(error) = ring.check_open(slf.py()) {
+            ring.refused.store(ring.cell.is_unused(), Ordering::Relaxed);
+            return Err(error);
+        }
         Ok(slf)
     }
 

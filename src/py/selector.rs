@@ -13,10 +13,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::poll::{self, Begin, Next};
-use crate::py::errors;
 use crate::py::kernel::AnyKernel;
 use crate::py::ring::entry_count;
 use crate::py::sim::PySimKernel;
+use crate::py::{errors, limited};
 use crate::ring::error::RingError;
 use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::wait::EnterPlan;
@@ -276,7 +276,7 @@ fn list_of<'py>(
         for &(fd, events) in ready {
             let pair = pair_of(py, fd, events, keys)?;
             if !pair.is_null() {
-                ffi::PyList_SET_ITEM(list.as_ptr(), count, pair);
+                limited::PyList_SET_ITEM(list.as_ptr(), count, pair);
                 count += 1;
             }
         }
@@ -300,18 +300,21 @@ unsafe fn pair_of(
     keys: &Bound<'_, PyDict>,
 ) -> PyResult<*mut ffi::PyObject> {
     let null = std::ptr::null_mut();
-    // SAFETY: plain objects, made and given up here; the key is borrowed from the dictionary only
-    // until it is counted, with nothing in between. A tuple is handed out when both places are full.
+    // SAFETY: plain objects, made and given up here. A tuple is handed out when both places are
+    // full.
     unsafe {
         let number = ffi::PyLong_FromLong(fd.into());
         if number.is_null() {
             return Err(PyErr::fetch(py));
         }
-        let key = ffi::PyDict_GetItemWithError(keys.as_ptr(), number);
-        ffi::Py_XINCREF(key);
+        let mut key = null;
+        // A reference of our own: another thread may unregister the descriptor meanwhile.
+        let found = ffi::compat::PyDict_GetItemRef(keys.as_ptr(), number, &mut key);
         ffi::Py_DECREF(number);
-        if key.is_null() {
-            return PyErr::take(py).map_or(Ok(null), Err);
+        match found {
+            1 => {}
+            0 => return Ok(null),
+            _ => return Err(PyErr::fetch(py)),
         }
         let pair = ffi::PyTuple_New(2);
         let mask = ffi::PyLong_FromLong(events.into());
@@ -321,8 +324,8 @@ unsafe fn pair_of(
             ffi::Py_XDECREF(mask);
             return Err(PyErr::fetch(py));
         }
-        ffi::PyTuple_SET_ITEM(pair, 0, key);
-        ffi::PyTuple_SET_ITEM(pair, 1, mask);
+        limited::PyTuple_SET_ITEM(pair, 0, key);
+        limited::PyTuple_SET_ITEM(pair, 1, mask);
         Ok(pair)
     }
 }

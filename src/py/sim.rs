@@ -35,8 +35,11 @@ fn call_named(name: &str) -> PyResult<Call> {
         "register" => Call::Register,
         "map" => Call::Map,
         "plain" => Call::Plain,
+        "ask" => Call::Ask,
         _ => {
-            return Err(PyValueError::new_err("call must be setup, enter, register, map or plain"))
+            return Err(PyValueError::new_err(
+                "call must be setup, enter, register, map, plain or ask",
+            ))
         }
     })
 }

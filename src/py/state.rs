@@ -2,12 +2,16 @@
 //! not yet handed out.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::Arc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::message;
 use crate::py::completion::{self, CompletionExtra};
+use crate::py::direct::Shot;
+use crate::py::freelist::GIL_BUILD;
 use crate::py::keep::Keep;
 use crate::py::kernel::AnyKernel;
 use crate::py::picked::Picked;
@@ -90,6 +94,8 @@ fn number(py: Python<'_>, key: u64) -> PyResult<*mut ffi::PyObject> {
 /// The guarded part of a Python ring.
 pub(crate) struct State {
     pub(crate) core: Core,
+    /// The ring's descriptor, or index, -1 once it is closed: for whoever may not hold the ring.
+    pub(crate) number: Arc<AtomicI32>,
     pub(crate) ready: VecDeque<Ready>,
     /// Completions that `peek` showed and that are still to be taken: before those of `ready`.
     pub(crate) peeked: VecDeque<Py<PyAny>>,
@@ -110,6 +116,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(core: Core) -> Self {
         State {
+            number: Arc::new(AtomicI32::new(core.fd())),
             core,
             ready: VecDeque::new(),
             peeked: VecDeque::new(),
@@ -120,6 +127,14 @@ impl State {
             stashed_big: None,
             owners: Vec::new(),
         }
+    }
+
+    /// [`Ring::finish_close`](crate::ring::Ring::finish_close), told to those who know the number.
+    pub(crate) fn finish_close(&mut self) -> bool {
+        if self.core.live() == 0 {
+            self.number.store(-1, Ordering::Release);
+        }
+        self.core.finish_close()
     }
 
     /// Completions of single requests that can be handed out without looking at the ring.
@@ -206,6 +221,20 @@ impl State {
         Picked::of(pool, event.flags, event.res).map(|picked| Box::new(Results::Picked(picked)))
     }
 
+    /// What an event of a request that goes on brought, if each of its completions brings
+    /// something. What that needs is taken along: the next event may be the request's last, and
+    /// another thread may let go of all it kept.
+    #[inline(always)]
+    pub(crate) fn shot(&self, event: &Event) -> Option<Shot> {
+        // SAFETY: as in `picked`; only looked at, with the ring held (I2).
+        let keep = unsafe { self.keep(event.index) };
+        if keep.per_shot {
+            keep.shot()
+        } else {
+            None
+        }
+    }
+
     /// Keep what batch `id` needs until it has ended.
     pub(crate) fn adopt(&mut self, id: u16, owner: Box<Keep>) {
         let at = usize::from(id);
@@ -234,6 +263,8 @@ impl State {
 }
 
 impl Owned for State {
+    const LOCKED: bool = !GIL_BUILD;
+
     fn enable(&mut self) -> Result<(), RingError> {
         // Not the method of that name, which is for whoever enables the ring by hand.
         Owned::enable(&mut self.core)

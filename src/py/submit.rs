@@ -13,8 +13,9 @@ use crate::py::ring::PyRing;
 use crate::py::stage::MUCH;
 use crate::py::state::State;
 use crate::py::{errors, trace};
-use crate::ring::error::RingError;
+use crate::ring::error::{Call, RingError};
 use crate::ring::kernel::Kernel;
+use crate::ring::probe;
 use crate::ring::restrict::is_restricted;
 use crate::ring::wait::{EnterPlan, Entered, Limits};
 use crate::ring::Phase;
@@ -326,6 +327,10 @@ impl PyRing {
             error if self.restrictions.is_some() && is_restricted(error) => {
                 errors::explained(py, error, "the ring's restrictions do not allow it")
             }
+            RingError::Sys(Call::Register, errno) => match probe::explain_register(*errno) {
+                Some(why) => errors::explained(py, error, &why),
+                None => errors::ring_error(py, error),
+            },
             error => errors::ring_error(py, error),
         }
     }

@@ -3,16 +3,22 @@
 //! An owned ring belongs to the first thread that uses it, and costs a thread-id comparison per
 //! call. A shared ring has a lock. Neither is ever held while calling Python or sleeping in the
 //! kernel (I6); an owned ring's holder may enter the kernel, which touches no other thread's state.
+//!
+//! An owned ring may still be taken apart in another thread, when nobody has a reference to it any
+//! more, while something of its own thread (a file of its table, say) looks at it for a moment. A
+//! GIL keeps the two apart; without one the lock does ([`Owned::LOCKED`]).
 
 use std::cell::{RefCell, UnsafeCell};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use crate::ring::error::RingError;
 use crate::ring::fork;
-use crate::sys::syscall;
+use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+#[cfg(shuttle)]
+use crate::sys::sync::broken::{self, Rule};
+use crate::sys::sync::{thread_id, thread_local, Condvar, Mutex, MutexGuard};
 
 const NOBODY: usize = 0;
 /// The owner has ended. No thread has this word.
@@ -20,6 +26,9 @@ const ENDED: usize = usize::MAX;
 
 /// What is guarded: a ring, with whatever belongs to it.
 pub trait Owned {
+    /// An owned ring is locked, too: there is no GIL to keep its end apart from its last uses.
+    const LOCKED: bool = false;
+
     /// The calling thread becomes the owner.
     fn enable(&mut self) -> Result<(), RingError>;
 
@@ -63,6 +72,10 @@ pub struct RingCell<T: Owned> {
     lock: Mutex<()>,
     /// Threads between a plan and the end of its run, who rely on the descriptor staying open.
     entering: AtomicU32,
+    /// Threads that wait for those to leave, and the lock that they look under: not the ring's, whose
+    /// holder may be at it for longer than somebody who leaves the kernel may wait.
+    waiting: AtomicU32,
+    leaving: Mutex<()>,
     left: Condvar,
     me: Weak<Self>,
 }
@@ -91,6 +104,8 @@ impl<T: Owned + 'static> RingCell<T> {
             away: AtomicU32::new(0),
             lock: Mutex::new(()),
             entering: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            leaving: Mutex::new(()),
             left: Condvar::new(),
             me: Weak::new(),
         }
@@ -120,7 +135,12 @@ impl<T: Owned + 'static> RingCell<T> {
     /// Is the calling thread one that may use the ring (or could become its owner)?
     pub fn mine(&self) -> bool {
         let owner = self.owner();
-        self.shared || owner == NOBODY || owner == syscall::thread_id()
+        self.shared || owner == NOBODY || owner == thread_id()
+    }
+
+    /// Is it an owned ring that no thread has used yet, or was able to?
+    pub fn is_unused(&self) -> bool {
+        !self.shared && self.owner() == NOBODY
     }
 
     /// Has the thread that an owned ring belongs to ended? The kernel will let nobody enter it again.
@@ -130,10 +150,17 @@ impl<T: Owned + 'static> RingCell<T> {
 
     /// Take over an owned ring whose thread has ended, to close it. False when it has not.
     pub fn inherit(&self) -> bool {
-        let me = syscall::thread_id();
+        let me = thread_id();
+        #[cfg(shuttle)]
+        if broken::is(Rule::OneHeir) && self.orphaned() {
+            self.owner.store(me, Ordering::Relaxed);
+            self.begin(None).inherited();
+            self.bequeath();
+            return true;
+        }
         let heir = self.owner.compare_exchange(ENDED, me, Ordering::Acquire, Ordering::Relaxed);
         if heir.is_ok() {
-            self.begin(None).inherited();
+            self.begin(self.lock_owned()).inherited();
             self.bequeath();
         }
         heir.is_ok()
@@ -155,7 +182,12 @@ impl<T: Owned + 'static> RingCell<T> {
     /// Become the one thread that closes the ring. Some(true) until [`RingCell::end_close`];
     /// Some(false) if the caller is that thread already; None while another thread is.
     pub fn begin_close(&self) -> Option<bool> {
-        let me = syscall::thread_id();
+        let me = thread_id();
+        #[cfg(shuttle)]
+        if broken::is(Rule::OneCloser) && self.closer.load(Ordering::Relaxed) == NOBODY {
+            self.closer.store(me, Ordering::Relaxed);
+            return Some(true);
+        }
         match self.closer.compare_exchange(NOBODY, me, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(true),
             Err(other) => (other == me).then_some(false),
@@ -175,30 +207,49 @@ impl<T: Owned + 'static> RingCell<T> {
             return Err(RingError::Forked);
         }
         if !self.shared {
-            if self.owner.load(Ordering::Relaxed) != syscall::thread_id() {
+            if self.owner.load(Ordering::Relaxed) != thread_id() {
                 self.claim()?;
             }
-            return Ok(Some(self.begin(None)));
+            return Ok(Some(self.begin(self.lock_owned())));
         }
         match self.lock.try_lock() {
+            #[cfg(shuttle)]
+            Err(_) if broken::is(Rule::OneHolder) => Ok(Some(self.begin(None))),
             Ok(lock) => Ok(Some(self.begin(Some(lock)))),
-            Err(std::sync::TryLockError::WouldBlock) => Ok(None),
-            Err(std::sync::TryLockError::Poisoned(e)) => Ok(Some(self.begin(Some(e.into_inner())))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Poisoned(e)) => Ok(Some(self.begin(Some(e.into_inner())))),
         }
     }
 
     /// Wait for whoever holds the ring, then try [`RingCell::hold`] again.
     pub fn wait_turn(&self) {
-        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(locked(&self.lock));
     }
 
     /// Take the ring from a thread that is not its owner, to let go of it: for an owned ring
     /// nobody can use any more, because no reference to it is left.
     ///
     /// # Safety
-    /// No other thread may use the ring, now or later.
+    /// No other thread may use the ring, now or later, but for moments under the lock if there is
+    /// one. Not for a ring of another process, whose lock may be held for ever.
     pub unsafe fn hold_last(&self) -> Hold<'_, T> {
+        self.begin(self.lock_owned())
+    }
+
+    /// The same for a forked child, which has one thread and must not look at the lock.
+    ///
+    /// # Safety
+    /// Only in a child that the ring was forked into.
+    pub unsafe fn hold_inherited(&self) -> Hold<'_, T> {
+        self.busy.store(false, Ordering::Relaxed);
         self.begin(None)
+    }
+
+    /// The lock that holders of an owned ring take where there is no GIL. Waiting for it takes no
+    /// time, since whoever has it calls nothing (I6).
+    #[inline(always)]
+    fn lock_owned(&self) -> Option<MutexGuard<'_, ()>> {
+        T::LOCKED.then(|| self.lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     #[inline(always)]
@@ -210,11 +261,11 @@ impl<T: Owned + 'static> RingCell<T> {
 
     #[cold]
     fn claim(&self) -> Result<(), RingError> {
-        let me = syscall::thread_id();
+        let me = thread_id();
         if self.owner.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(RingError::WrongThread);
         }
-        let enabled = self.begin(None).enable();
+        let enabled = self.begin(self.lock_owned()).enable();
         match enabled {
             Ok(()) => self.bequeath(),
             Err(_) => self.owner.store(NOBODY, Ordering::Release),
@@ -237,7 +288,7 @@ impl<T: Owned + 'static> RingCell<T> {
     /// holding the ring; matched by [`RingCell::left`].
     #[inline(always)]
     pub fn entering(&self) {
-        if self.shared {
+        if self.shared || T::LOCKED {
             self.entering.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -245,9 +296,25 @@ impl<T: Owned + 'static> RingCell<T> {
     /// The call announced by [`RingCell::entering`] is over.
     #[inline(always)]
     pub fn left(&self) {
-        if self.shared && self.entering.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.left.notify_all();
+        // Each side tells and then looks, in one order for all: one of them sees the other.
+        let last = (self.shared || T::LOCKED) && self.entering.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.waiting.load(Ordering::SeqCst) > 0 {
+            self.tell_left();
         }
+    }
+
+    #[cold]
+    fn tell_left(&self) {
+        #[cfg(shuttle)]
+        if broken::is(Rule::LeaverTells) {
+            return;
+        }
+        // Whoever waits looks under the lock: nothing happens between its look and its sleep.
+        #[cfg(shuttle)]
+        let _lock = (!broken::is(Rule::LeaverTellsLocked)).then(|| locked(&self.leaving));
+        #[cfg(not(shuttle))]
+        let _lock = locked(&self.leaving);
+        self.left.notify_all();
     }
 
     /// Is some thread in the kernel with this ring?
@@ -257,9 +324,13 @@ impl<T: Owned + 'static> RingCell<T> {
 
     /// Wait a moment for the threads that are in the kernel with this ring. True when none is.
     pub fn wait_until_left(&self, moment: Duration) -> bool {
-        if self.occupied() {
-            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.left.wait_timeout(lock, moment));
+        if self.occupied() && !moment.is_zero() {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let lock = locked(&self.leaving);
+            if self.entering.load(Ordering::SeqCst) > 0 {
+                drop(self.left.wait_timeout(lock, moment));
+            }
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         !self.occupied()
     }
@@ -281,15 +352,24 @@ impl<T: Owned + 'static> RingCell<T> {
     /// The caller must know that no thread takes the ring meanwhile: every taker needs the
     /// interpreter lock that the caller has, or is stopped (a collector's traversal).
     pub unsafe fn peek(&self) -> Option<&T> {
-        let taken = self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Acquire) > 0;
         // SAFETY: not held, and nobody can take it meanwhile by the caller's contract (I9).
-        (!taken).then(|| unsafe { &*self.ring.get() })
+        (!self.is_taken()).then(|| unsafe { &*self.ring.get() })
     }
+
+    /// Does somebody hold the ring, or may take it without the interpreter?
+    pub fn is_taken(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) || self.away.load(Ordering::Acquire) > 0
+    }
+}
+
+fn locked(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    // What it guards has no state of its own.
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Owned> Orphan for RingCell<T> {
     fn owner_ends(&self) {
-        let me = syscall::thread_id();
+        let me = thread_id();
         let _ = self.owner.compare_exchange(me, ENDED, Ordering::AcqRel, Ordering::Relaxed);
     }
 }

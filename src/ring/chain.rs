@@ -7,6 +7,7 @@ use crate::ring::error::RingError;
 use crate::ring::sq::{SecondHalf, Sq, SqFull};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::{IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
+use crate::sys::sync::thread_local;
 
 thread_local! {
     static SERIAL: u64 = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);

@@ -16,6 +16,10 @@ pub enum Call {
     Register,
     /// mmap(2) of the ring
     Map,
+    /// eventfd(2), which wakes a queue
+    EventFd,
+    /// pthread_create(3) of a thread that does the work of a ring
+    Thread,
 }
 
 impl Call {
@@ -26,6 +30,8 @@ impl Call {
             Call::Enter => "io_uring_enter",
             Call::Register => "io_uring_register",
             Call::Map => "mmap",
+            Call::EventFd => "eventfd",
+            Call::Thread => "pthread_create",
         }
     }
 }
@@ -97,7 +103,12 @@ pub enum RingError {
 impl RingError {
     /// Is the kernel only short of something just now, so that trying again makes sense?
     pub fn passes(&self) -> bool {
-        matches!(self, RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM))
+        match self {
+            RingError::Sys(_, Errno::EAGAIN | Errno::ENOMEM) => true,
+            // Completions that found no room must be taken first.
+            RingError::Sys(Call::Enter, Errno::EBUSY) => true,
+            _ => false,
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub mod sq;
 mod staging;
 pub mod teardown;
 pub mod wait;
+pub mod wake;
 pub mod word;
 pub mod zcrx;
 
@@ -40,14 +41,14 @@ use std::sync::Arc;
 
 use crate::sys::abi::{io_uring_cqe, io_uring_params, io_uring_sqe};
 use crate::sys::consts::*;
-use crate::sys::{syscall, Errno};
+use crate::sys::{sync, Errno};
 
 use batches::Batches;
 use chain::{Chains, Entry};
 use cq::{BigCqe, Cq};
-use error::RingError;
+use error::{Call, RingError};
 use kernel::Kernel;
-use mapping::Maps;
+use mapping::{Maps, OwnMemory};
 use params::{register_error, Config, Made, CQ_ENTRIES_MAX};
 use region::WaitRegion;
 use slots::{Kind, Slots, Zeroed};
@@ -99,6 +100,18 @@ pub struct Message {
 struct Early {
     enabled: bool,
     wait_region: Option<Box<WaitRegion>>,
+}
+
+/// What a ring is made of beside its descriptor.
+struct Built<P> {
+    early: Early,
+    slots: Slots<P>,
+    maps: Maps,
+}
+
+/// The process has no addresses left for a ring.
+fn no_room(what: &str) -> RingError {
+    RingError::Refused(Box::new(probe::diagnose_room(what)))
 }
 
 /// A ring entered so often is worth the two system calls that registering its descriptor costs.
@@ -153,34 +166,28 @@ pub struct Ring<K: Kernel, P: Zeroed> {
 impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Set a ring up.
     pub fn new(kernel: K, config: &Config) -> Result<Self, RingError> {
-        let Made { fd, params, memory } = params::setup(&kernel, config)?;
-        let early = Self::before_use(&kernel, fd, config);
-        let maps = early.and_then(|early| {
-            let maps = match memory {
-                Some(memory) => memory.into_maps(&params).ok_or(RingError::Corrupted(
-                    "the kernel uses more memory for the queues than it was given",
-                )),
-                None => Maps::new(&kernel, fd, &params),
-            };
-            maps.map(|maps| (early, maps))
-        });
-        let (early, maps) = match maps {
-            Ok(maps) => maps,
+        let Made { fd, params, mut memory } = params::setup(&kernel, config)?;
+        let built = match Self::build(&kernel, fd, config, &params, &mut memory) {
+            Ok(built) => built,
             Err(error) => {
                 // SAFETY: just opened by setup, not handed out (I10).
                 unsafe { ringfd::close(&kernel, fd, params.flags) };
+                if let Some(memory) = memory {
+                    // SAFETY: the ring it was for was closed, and never used (I8).
+                    unsafe { memory.free(&kernel) };
+                }
                 return Err(error);
             }
         };
+        let Built { early, slots, maps } = built;
         let (sq, cq) = maps.queues(&params);
         let index_only = params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0;
         let polled = params.flags & IORING_SETUP_IOPOLL != 0;
-        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
         Ok(Ring {
             kernel,
             fd,
             enter_fd: fd,
-            registered_by: if index_only { syscall::thread_id() } else { 0 },
+            registered_by: if index_only { sync::thread_id() } else { 0 },
             enters_to_register: if config.registers_itself() && !index_only {
                 ENTERS_TO_REGISTER
             } else {
@@ -189,12 +196,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             maps: Some(maps),
             sq,
             cq,
-            // As many requests as the completion queue holds: only multishot can overflow it.
-            // Where it may be resized, so may they.
-            slots: Some(Slots::growable(
-                params.cq_entries,
-                if deferred { CQ_ENTRIES_MAX } else { 0 },
-            )),
+            slots: Some(slots),
             phase: Phase::Open,
             chains: Chains::default(),
             batches: Batches::default(),
@@ -215,6 +217,33 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
             pools: Vec::new(),
             params,
         })
+    }
+
+    /// What a ring is made of beside its descriptor. `memory` is taken once the ring has it.
+    fn build(
+        kernel: &K,
+        fd: i32,
+        config: &Config,
+        params: &io_uring_params,
+        memory: &mut Option<OwnMemory>,
+    ) -> Result<Built<P>, RingError> {
+        params::try_out(kernel, fd, params.flags)?;
+        let early = Self::before_use(kernel, fd, config)?;
+        let deferred = params.flags & IORING_SETUP_DEFER_TASKRUN != 0;
+        // As many requests as the completion queue holds: only multishot can overflow it.
+        // Where it may be resized, so may they.
+        let slots = Slots::growable(params.cq_entries, if deferred { CQ_ENTRIES_MAX } else { 0 })
+            .ok_or_else(|| no_room("memory for the requests"))?;
+        let maps = match memory.take() {
+            Some(memory) => memory.into_maps(params).ok_or(RingError::Corrupted(
+                "the kernel uses more memory for the queues than it was given",
+            )),
+            None => Maps::new(kernel, fd, params).map_err(|error| match error {
+                RingError::Sys(Call::Map, Errno::ENOMEM) => no_room("mmap of the queues"),
+                error => error,
+            }),
+        };
+        Ok(Built { early, slots, maps: maps? })
     }
 
     /// What must be said before the ring is enabled. A shared ring has no thread to enable it later.
@@ -313,8 +342,10 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// See [`access::Owned`].
     pub fn enable(&mut self) -> Result<(), RingError> {
         if self.disabled {
+            let null = core::ptr::null_mut();
             // SAFETY: takes no argument (I9: called by the owner thread).
-            unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, core::ptr::null_mut(), 0) }?;
+            let done = unsafe { self.register(IORING_REGISTER_ENABLE_RINGS, null, 0) };
+            done.map_err(params::first_register_error)?;
             self.disabled = false;
         }
         Ok(())

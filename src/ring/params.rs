@@ -6,7 +6,7 @@ use crate::ring::kernel::Kernel;
 use crate::ring::mapping::OwnMemory;
 use crate::ring::restrict::Restrictions;
 use crate::ring::{probe, ringfd, setup_flags};
-use crate::sys::abi::io_uring_params;
+use crate::sys::abi::{io_uring_params, io_uring_probe};
 use crate::sys::consts::*;
 use crate::sys::Errno;
 
@@ -280,17 +280,59 @@ fn check_features<K: Kernel>(kernel: &K, made: Made) -> Result<Made, RingError> 
             // SAFETY: just opened by setup and not handed out (I10). Its memory, if it is ours,
             // stays: closing is not the end of the kernel's use of it.
             unsafe { ringfd::close(kernel, made.fd, params.flags) };
-            Err(RingError::Unsupported { what, since })
+            Err(RingError::Refused(Box::new(probe::too_old(what, since))))
         }
     }
+}
+
+/// A filter may let rings be set up and refuse the calls that use them: better said now than when
+/// something depends on it.
+pub fn try_out<K: Kernel>(kernel: &K, fd: i32, flags: u32) -> Result<(), RingError> {
+    if flags & IORING_SETUP_REGISTERED_FD_ONLY != 0 {
+        return Ok(());
+    }
+    let refused = |call, tried| match tried {
+        Err(errno @ (Errno::EPERM | Errno::ENOSYS | Errno::EACCES | Errno::EOPNOTSUPP)) => {
+            Err(RingError::Refused(Box::new(probe::diagnose_call(call, errno))))
+        }
+        // A ring that is not enabled yet says so, and whatever else there is comes up later.
+        _ => Ok(()),
+    };
+    // SAFETY: nothing is submitted and nothing waited for.
+    let entered = unsafe { kernel.enter(fd, 0, 0, 0, core::ptr::null(), 0) };
+    refused("io_uring_enter", entered)?;
+    if flags & IORING_SETUP_R_DISABLED == 0 {
+        // It may never be needed.
+        return Ok(());
+    }
+    let mut none = io_uring_probe::default();
+    let arg = core::ptr::from_mut(&mut none).cast();
+    // SAFETY: the head of a probe for no operations, written during the call (I2).
+    refused("io_uring_register", unsafe { kernel.register(fd, IORING_REGISTER_PROBE, arg, 0) })
 }
 
 /// Turn a failed system call into the error that says what it means.
 pub fn enter_error(errno: Errno) -> RingError {
     match errno {
+        // Of a ring that could be set up the kernel says neither: a filter does.
+        Errno::EPERM | Errno::ENOSYS => {
+            RingError::Refused(Box::new(probe::diagnose_call("io_uring_enter", errno)))
+        }
         Errno::EEXIST => RingError::WrongThread,
         Errno::EBADFD => RingError::Disabled,
         errno => RingError::Sys(Call::Enter, errno),
+    }
+}
+
+/// The first io_uring_register(2) of a ring has failed, which the kernel takes without conditions: a
+/// filter or a security module stands in the way.
+pub fn first_register_error(error: RingError) -> RingError {
+    match error {
+        RingError::Sys(
+            Call::Register,
+            errno @ (Errno::EPERM | Errno::ENOSYS | Errno::EACCES | Errno::EOPNOTSUPP),
+        ) => RingError::Refused(Box::new(probe::diagnose_call("io_uring_register", errno))),
+        error => error,
     }
 }
 

@@ -4,7 +4,9 @@ mod environment;
 mod refusal;
 
 pub use environment::{environment, from_files, kernel_version, Environment, Version};
-pub use refusal::{diagnose, ring_bytes, Cause, Refusal};
+pub use refusal::{
+    diagnose, diagnose_call, diagnose_room, explain_register, ring_bytes, too_old, Cause, Refusal,
+};
 
 use core::ptr;
 

@@ -6,7 +6,7 @@ use crate::ring::slots::Zeroed;
 use crate::ring::Ring;
 use crate::sys::abi::io_uring_rsrc_update;
 use crate::sys::consts::*;
-use crate::sys::syscall;
+use crate::sys::sync;
 
 /// Close a ring set up with `flags`: its descriptor, or what is in the calling thread's table
 /// instead (REGISTERED_FD_ONLY).
@@ -51,7 +51,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let done = unsafe { self.kernel.register(self.fd, IORING_REGISTER_RING_FDS, arg, 1) };
         if done == Ok(1) {
             self.enter_fd = update.offset as i32;
-            self.registered_by = syscall::thread_id();
+            self.registered_by = sync::thread_id();
         }
     }
 
@@ -80,7 +80,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Undo it. Another thread has a table of its own, where the index may be another ring's: it
     /// leaves the place to be freed when the owner ends.
     pub(super) fn unregister_fd(&mut self) {
-        let mine = self.registered_by == syscall::thread_id();
+        let mine = self.registered_by == sync::thread_id();
         if self.registered_by == 0 || !mine || self.is_index_only() {
             return;
         }

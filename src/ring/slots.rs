@@ -4,7 +4,7 @@
 //! generation goes up each time a slot is freed, so a late, doubled or foreign completion never
 //! matches a slot that now belongs to somebody else.
 
-use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
+use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::ptr::NonNull;
 
 use super::spare;
@@ -105,35 +105,34 @@ pub struct Slots<P> {
 pub unsafe trait Zeroed {}
 
 impl<P: Zeroed> Slots<P> {
-    /// `capacity` slots.
-    pub fn new(capacity: u32) -> Self {
+    /// `capacity` slots. None where there is no memory for them.
+    pub fn new(capacity: u32) -> Option<Self> {
         assert!(capacity > 0 && capacity <= SLOTS_MAX);
         let layout = Self::layout(capacity);
         // SAFETY: the layout is not empty: capacity > 0 and a slot has fields (I1).
         let base = unsafe { alloc_zeroed(layout) }.cast::<Slot<P>>();
-        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        Self::empty(base, capacity, 0)
+        Some(Self::empty(NonNull::new(base)?, capacity, 0))
     }
 
     /// `capacity` slots that may become `room`. Where there are no addresses for so many (a limit
-    /// of the process), they cannot grow.
-    pub fn growable(capacity: u32, room: u32) -> Self {
+    /// of the process), they cannot grow. None where there is no memory for `capacity`.
+    pub fn growable(capacity: u32, room: u32) -> Option<Self> {
         if room <= capacity {
             return Self::new(capacity);
         }
         assert!(capacity > 0 && room <= SLOTS_MAX);
         let len = Self::layout(room).size();
         if let Some(base) = spare::SHELF.take(len, Self::layout(capacity).size()) {
-            return Self::empty(base.cast(), capacity, room);
+            return Some(Self::empty(base.cast(), capacity, room));
         }
         let Ok(base) = syscall::map_reserved(len) else { return Self::new(capacity) };
         // SAFETY: reserved just now, for more than that (I1).
         if unsafe { syscall::make_usable(base, Self::layout(capacity).size()) }.is_err() {
             // SAFETY: nobody has seen it (I8).
-            unsafe { syscall::unmap(base, len) };
+            unsafe { syscall::unmap_reserved(base, len) };
             return Self::new(capacity);
         }
-        Self::empty(base.cast(), capacity, room)
+        Some(Self::empty(base.cast(), capacity, room))
     }
 
     fn empty(base: NonNull<Slot<P>>, capacity: u32, room: u32) -> Self {
@@ -312,7 +311,16 @@ impl<P> Slots<P> {
 
     /// Let the memory go with whatever is in it: for requests whose end we cannot see (I2).
     pub fn leak(self) {
+        self.is_leaked();
         core::mem::forget(self);
+    }
+
+    /// The memory stays for ever, and is meant to.
+    fn is_leaked(&self) {
+        #[cfg(sanitized)]
+        if self.room == 0 {
+            crate::sys::sanitize::leaked(self.base.as_ptr().cast());
+        }
     }
 }
 
@@ -323,6 +331,7 @@ impl<P> Drop for Slots<P> {
             "slots of live requests must be leaked, never freed (I2)"
         );
         if self.live > 0 || self.reserved > 0 {
+            self.is_leaked();
             return;
         }
         let slots = if self.room > 0 { self.room } else { self.capacity };
@@ -354,7 +363,7 @@ mod tests {
     /// 2^32 uses of one slot take too long to wait for, so the generation is set to its end.
     #[test]
     fn generations_wrap() {
-        let mut slots = Slots::<Empty>::new(2);
+        let mut slots = Slots::<Empty>::new(2).expect("memory");
         let index = slots.reserve().unwrap();
         slots.slot_mut(index).generation = u32::MAX;
         slots.activate(index, 0, 0);

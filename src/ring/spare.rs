@@ -56,7 +56,7 @@ impl Shelf {
             }
         }
         // SAFETY: the caller's contract (I8).
-        unsafe { syscall::unmap(address, reserved) };
+        unsafe { syscall::unmap_reserved(address, reserved) };
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
             assert!(bytes.iter().all(|byte| *byte == 0), "after {written} bytes");
         }
         // SAFETY: ours (I8).
-        unsafe { syscall::unmap(address, RESERVED) };
+        unsafe { syscall::unmap_reserved(address, RESERVED) };
     }
 
     #[test]
@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(shelf.take(RESERVED, USABLE), Some(second));
         assert_eq!(shelf.take(RESERVED, USABLE), None);
         // SAFETY: ours (I8).
-        unsafe { syscall::unmap(second, RESERVED) };
+        unsafe { syscall::unmap_reserved(second, RESERVED) };
     }
 }

@@ -130,11 +130,14 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 
     /// Plan to wait for one more completion of what is still in flight; None when all is done.
+    /// Cancellations that say at once that they can do nothing do not end the wait: it would be the
+    /// next round's cancellations that it ends for, and so on without a pause.
     pub fn plan_drain(&mut self) -> Option<EnterPlan> {
         if !self.in_flight() || self.phase == Phase::Closed {
             return None;
         }
-        self.plan_wait(1)
+        let one = u32::from(self.live() > 0);
+        self.plan_wait((self.cancelling + one).min(self.params.cq_entries))
     }
 
     /// Is anything with the kernel, the ring's own cancellations included? Those keep no memory and
@@ -197,7 +200,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         let mut back = Vec::new();
         self.begin_close(|index| back.push(index));
         let deadline = self.kernel.now_ns().saturating_add(patience_ns);
-        let mut naps = Naps::default();
+        let (mut naps, mut failures) = (Naps::default(), 0);
         loop {
             while let Some(event) = self.next_event() {
                 if event.terminal {
@@ -224,12 +227,16 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
                 // The kernel is short of something just now.
                 Ok(()) => {}
                 Err(error) if error.passes() => {}
+                Err(_) if failures < FAILURES => failures += 1,
                 Err(_) => break,
             }
         }
         self.finish_close()
     }
 }
+
+/// So often may draining fail for a reason that is not known to pass, before it is given up.
+pub(crate) const FAILURES: u32 = 3;
 
 /// How long each wait of a drain loop lasts before cancelling anew.
 ///

@@ -6,6 +6,16 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(pub i32);
 
+/// Do it until no signal comes between.
+pub fn uninterrupted<T>(mut what: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match what() {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
+    }
+}
+
 /// Declare the numbers with their texts. The numbers come from the C library: they differ between
 /// architectures.
 macro_rules! errnos {

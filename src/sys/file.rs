@@ -286,6 +286,16 @@ pub fn entry_at(dir: i32, name: &CStr) -> Result<Entry, Errno> {
     Ok(Entry { mode: status.st_mode, uid: status.st_uid, gid: status.st_gid })
 }
 
+/// What an open file is.
+pub fn entry_of(fd: i32) -> Result<Entry, Errno> {
+    let mut status = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: room for one structure (I5).
+    check(unsafe { libc::fstat64(fd, status.as_mut_ptr()) }.into())?;
+    // SAFETY: the call succeeded, so every field was written (I5).
+    let status = unsafe { status.assume_init() };
+    Ok(Entry { mode: status.st_mode, uid: status.st_uid, gid: status.st_gid })
+}
+
 /// renameat2(2) within a directory. `flags` of 0 is renameat(2).
 pub fn rename_at(dir: i32, from: &CStr, to: &CStr, flags: u32) -> Result<(), Errno> {
     let (from, to) = (from.as_ptr(), to.as_ptr());
@@ -324,10 +334,11 @@ pub fn chown(fd: i32, uid: u32, gid: u32) -> Result<(), Errno> {
     check(unsafe { libc::fchown(fd, uid, gid) }.into()).map(|_| ())
 }
 
-/// The user and the group that new files are given.
-pub fn credentials() -> (u32, u32) {
-    // SAFETY: no memory is passed, and the calls cannot fail (I5).
-    unsafe { (libc::geteuid(), libc::getegid()) }
+/// Permissions without what makes a program run as its owner or group, unless they are the same.
+pub fn without_privileges(mode: u32, same_owner: bool, same_group: bool) -> u32 {
+    let set_uid = if same_owner { 0 } else { libc::S_ISUID };
+    let set_gid = if same_group { 0 } else { libc::S_ISGID };
+    mode & !(set_uid | set_gid)
 }
 
 /// fallocate(2) with mode 0: the file is that long afterwards.

@@ -12,6 +12,9 @@ pub mod opcode;
 pub mod os;
 pub mod readiness;
 pub mod register;
+#[cfg(sanitized)]
+pub mod sanitize;
+pub mod sync;
 pub mod syscall;
 pub mod tree;
 

@@ -126,7 +126,21 @@ pub fn map_reserved(len: usize) -> Result<NonNull<u8>, Errno> {
     if address == libc::MAP_FAILED {
         return Err(Errno::last());
     }
-    NonNull::new(address.cast()).ok_or(Errno::ENOMEM)
+    let address = NonNull::new(address.cast()).ok_or(Errno::ENOMEM)?;
+    #[cfg(sanitized)]
+    crate::sys::sanitize::holds_pointers(address, len);
+    Ok(address)
+}
+
+/// Undo [`map_reserved`].
+///
+/// # Safety
+/// `address` and `len` must be those of one such call; nothing may touch the memory afterwards.
+pub unsafe fn unmap_reserved(address: NonNull<u8>, len: usize) {
+    #[cfg(sanitized)]
+    crate::sys::sanitize::holds_no_pointers(address, len);
+    // SAFETY: the caller's contract (I8).
+    unsafe { unmap(address, len) }
 }
 
 /// Put zeroed memory behind the first `len` bytes of addresses reserved before, as far as there

@@ -108,9 +108,19 @@ impl Stat {
 #[inline]
 pub fn open_at(dir: Fd<'_>, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
     let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
-    // SAFETY: a live string; the descriptor belongs to the caller (I5, I10).
-    owned(unsafe { libc::openat(dir.as_raw_fd(), path.as_ptr(), flags, mode) })
+    let mut interruptions = 0;
+    loop {
+        // SAFETY: a live string; the descriptor belongs to the caller (I5, I10).
+        match owned(unsafe { libc::openat(dir.as_raw_fd(), path.as_ptr(), flags, mode) }) {
+            // Few file systems wait in there; signals are looked at between files.
+            Err(Errno::EINTR) if interruptions < INTERRUPTIONS => interruptions += 1,
+            opened => return opened,
+        }
+    }
 }
+
+/// So often may a signal come between before a file is not opened.
+const INTERRUPTIONS: u32 = 8;
 
 /// fstatat(2); with `follow` through a symbolic link at the end.
 #[inline]
@@ -278,12 +288,12 @@ pub fn set_times(fd: Fd<'_>, atime: Time, mtime: Time) -> Result<(), Errno> {
     check(unsafe { libc::futimens(fd.as_raw_fd(), times.as_ptr()) })
 }
 
-/// utimensat(2), of a symbolic link itself.
-pub fn set_times_at(dir: Fd<'_>, name: &CStr, atime: Time, mtime: Time) -> Result<(), Errno> {
+/// utimensat(2) of what is held by an O_PATH descriptor, be it a symbolic link.
+pub fn set_times_held(held: Fd<'_>, atime: Time, mtime: Time) -> Result<(), Errno> {
     let times = timespecs(atime, mtime);
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    let (fd, name, flags) = (held.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
     // SAFETY: a live string, and two live structures are read (I5).
-    check(unsafe { libc::utimensat(dir.as_raw_fd(), name.as_ptr(), times.as_ptr(), flags) })
+    check(unsafe { libc::utimensat(fd, name, times.as_ptr(), flags) })
 }
 
 /// fchown(2); `None` leaves the owner.
@@ -292,11 +302,11 @@ pub fn set_owner(fd: Fd<'_>, uid: Option<u32>, gid: u32) -> Result<(), Errno> {
     check(unsafe { libc::fchown(fd.as_raw_fd(), uid.unwrap_or(u32::MAX), gid) })
 }
 
-/// fchownat(2), of a symbolic link itself.
-pub fn set_owner_at(dir: Fd<'_>, name: &CStr, uid: Option<u32>, gid: u32) -> Result<(), Errno> {
-    let (uid, flags) = (uid.unwrap_or(u32::MAX), libc::AT_SYMLINK_NOFOLLOW);
+/// fchownat(2) of what is held by an O_PATH descriptor, be it a symbolic link.
+pub fn set_owner_held(held: Fd<'_>, uid: Option<u32>, gid: u32) -> Result<(), Errno> {
+    let (uid, flags) = (uid.unwrap_or(u32::MAX), libc::AT_EMPTY_PATH);
     // SAFETY: a live string (I5).
-    check(unsafe { libc::fchownat(dir.as_raw_fd(), name.as_ptr(), uid, gid, flags) })
+    check(unsafe { libc::fchownat(held.as_raw_fd(), c"".as_ptr(), uid, gid, flags) })
 }
 
 /// fchmod(2).
@@ -305,29 +315,21 @@ pub fn set_mode(fd: Fd<'_>, mode: u32) -> Result<(), Errno> {
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode as libc::mode_t) })
 }
 
-/// The mode of something that is not opened, never through a symbolic link.
-pub fn set_mode_at(dir: Fd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
+/// The mode of what is held by an O_PATH descriptor and is no symbolic link.
+pub fn set_mode_held(held: Fd<'_>, mode: u32) -> Result<(), Errno> {
     const FCHMODAT2: c_long = 452; // one number on every architecture (6.6)
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    let (fd, name, flags) = (held.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
     // SAFETY: a live string (I5).
-    let result = unsafe { libc::syscall(FCHMODAT2, dir.as_raw_fd(), name.as_ptr(), mode, flags) };
+    let result = unsafe { libc::syscall(FCHMODAT2, fd, name, mode, flags) };
     match check(result as c_int) {
         Err(Errno::ENOSYS) => {}
         other => return other,
     }
-    let held = open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-    if stat_fd(borrow(&held))?.kind() == S_IFLNK {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    let Ok(path) = std::ffi::CString::new(format!("/proc/self/fd/{}", held.as_raw_fd())) else {
+    let Ok(path) = std::ffi::CString::new(format!("/proc/self/fd/{fd}")) else {
         return Err(Errno::EINVAL);
     };
     // SAFETY: a live string (I5).
     check(unsafe { libc::chmod(path.as_ptr(), mode as libc::mode_t) })
-}
-
-fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
-    std::os::fd::AsFd::as_fd(fd)
 }
 
 /// faccessat(2): whether this may be written, by the rights in force.

@@ -307,8 +307,8 @@ def test_access_lists(tmp_path: Path) -> None:
         pytest.skip(f"the file system of {tmp_path} has no access lists: {error.strerror}")
     copy(source, place / "ours", recursive=True)
     copy(source / "without", place / "one")
-    subprocess.run(["cp", "-a", source, place / "theirs"], check=True)
-    assert facts(place / "ours") == facts(place / "theirs") == facts(source)
+    # (GNU cp 9.10 leaves what the new folder gives its files, where the old ones had no list.)
+    assert facts(place / "ours") == facts(source)
     assert os.listxattr(place / "one") == []
 
 

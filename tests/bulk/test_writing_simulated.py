@@ -165,3 +165,75 @@ def test_an_error_at_each_plain_call(call: Callable[[SimKernel], object]) -> Non
         assert kernel.names == ["a"]
         settled(kernel)
     assert outcomes == {"a", "."}
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 2.0])
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_slow_device_when_it_is_called_off(seconds: float, direct: bool) -> None:
+    """What is written when the end is decided takes longer than one look: then it is closed."""
+
+    def refuse(written: int) -> None:
+        raise LookupError(written)
+
+    kernel = SimKernel(3)
+    with_old(kernel, {"model": b"old"})
+    kernel.fail_request(0, "late", int(seconds * 1e9))
+    with pytest.raises(LookupError):
+        save(
+            "model",
+            iter([bytes(4096)] * 12),
+            direct=direct,
+            chunk=4096,
+            depth=4,
+            progress=refuse,
+            kernel=kernel,
+        )
+    assert kernel.contents("model") == b"old"
+    assert kernel.names == ["model"]
+    settled(kernel)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 2.0])
+def test_slow_fsyncs_when_another_fails(seconds: float) -> None:
+    kernel = SimKernel(3)
+    kernel.fail_request(0, "late", int(seconds * 1e9))
+    kernel.fail_request(1, "result", -errno.EIO)
+    items = [(f"f{number}", b"new") for number in range(8)]
+    with pytest.raises(OSError, match="Errno 5"):
+        write_many(items, in_flight=64, fsync=True, kernel=kernel)
+    assert not [name for name in kernel.names if name.startswith(".")]
+    settled(kernel)
+
+
+def test_no_progress_is_told_once_the_name_is_given() -> None:
+    """An exception at any step leaves the old file, or the call has returned."""
+    told = 0
+
+    def count(written: int) -> None:
+        nonlocal told
+        told += 1
+
+    def stop_at(step: int) -> Callable[[int], None]:
+        left = step
+
+        def stop(written: int) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise LookupError(written)
+
+        return stop
+
+    for sizes in ([], [10], [5000] * 4):
+        buffers = [bytes(size) for size in sizes]
+        told = 0
+        save("model", iter(buffers), chunk=4096, progress=count, kernel=SimKernel(1))
+        assert told >= min(1, len(sizes))
+        for step in range(told):
+            kernel = SimKernel(1)
+            with_old(kernel, {"model": b"old"})
+            with pytest.raises(LookupError):
+                progress = stop_at(step)
+                save("model", iter(buffers), chunk=4096, progress=progress, kernel=kernel)
+            assert kernel.contents("model") == b"old"
+            settled(kernel)

@@ -1,14 +1,20 @@
-"""Every code block of the documentation: Python runs, shell commands exist.
+"""Every code block of the documentation runs.
 
-A Python block runs in a process of its own, in an empty folder, with warnings as errors. The
-marker `<!-- continues -->` above a block puts the blocks before it in front; a block of text
-marked `<!-- output -->` must be what the Python block above it prints.
+A Python block runs in a process of its own, in an empty folder, with warnings as errors; a shell
+block of docs/ in a shell of its own. (Those of the pages at the top install, and run everything:
+their commands must exist, and other sessions run them.) The marker `<!-- continues -->` above a
+block puts the blocks before it in front, in the same folder; a block of text marked
+`<!-- output -->` must be what the block above it prints. A block that cannot run here is marked
+`<!-- not run: why -->`: its commands must exist all the same, its Python must compile; one marked
+`<!-- needs PROGRAM -->` is skipped where there is no such program.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import json
+import os
 import re
 import shlex
 import shutil
@@ -16,8 +22,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from helpers import readme
 from helpers.child import child_env, run_child
@@ -25,32 +33,96 @@ from helpers.child import child_env, run_child
 ROOT = readme.ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCKS = {page: readme.blocks(page) for page in PAGES}
-LANGUAGES = {"python", "sh", "text", "toml", "rust"}
+LANGUAGES = {"python", "sh", "text", "toml", "rust", "json", "yaml"}
+NOT_RUN = "not run:"
+# Marked as not run, with the reason. More need a reason that this number is changed for.
+MOST_NOT_RUN = 8
 
 
-def program(block: readme.Block) -> str:
+def runs(block: readme.Block) -> bool:
+    """Whether a block may be run here, by what is said above it."""
+    return not block.marker.startswith(NOT_RUN)
+
+
+def chain(block: readme.Block) -> list[readme.Block]:
     """What runs for a block: itself, after those it continues."""
-    before = [b for b in BLOCKS[block.path] if b.language == "python" and b.line < block.line]
-    parts = [block.text]
-    while block.marker == "continues":
-        block = before.pop()
-        parts.insert(0, block.text)
-    return "".join(parts)
+    every = [b for b in BLOCKS[block.path] if b.language in RUN and runs(b)]
+    before = [b for b in every if b.line < block.line]
+    found = [block]
+    while found[0].marker == "continues":
+        found.insert(0, before.pop())
+    return found
 
 
-def of_language(language: str) -> Sequence[object]:
-    """Every block of that language, as parameters."""
-    every = [block for page in PAGES for block in BLOCKS[page] if block.language == language]
+def run_python(code: str, folder: Path) -> str:
+    return run_child(code, options=["-W", "error"], cwd=folder, timeout=50).stdout
+
+
+def run_shell(code: str, folder: Path) -> str:
+    env = child_env()
+    # As in a shell in which the environment with the package is active.
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
+    command = ["bash", "-euo", "pipefail", "-c", code]
+    ran = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert ran.returncode == 0, f"{code}\n--- stdout\n{ran.stdout}\n--- stderr\n{ran.stderr}"
+    return ran.stdout
+
+
+RUN = {"python": run_python, "sh": run_shell}
+# Between a block and what it continues, so that only what it prints itself is compared.
+MARK = {"python": "print(end='\\0')\n", "sh": "printf '\\0'\n"}
+
+
+def of_language(*languages: str) -> Sequence[Any]:
+    """Every block of these languages, as parameters."""
+    every = [block for page in PAGES for block in BLOCKS[page] if block.language in languages]
     return [pytest.param(block, id=block.name) for block in every]
 
 
-@pytest.mark.parametrize("block", of_language("python"))
-def test_python_block_runs(block: readme.Block, tmp_path: Path) -> None:
+def runnable() -> Sequence[Any]:
+    """Every block that runs: all Python, and the shell of docs/."""
+    blocks = [block for page in PAGES for block in BLOCKS[page] if block.language in RUN]
+    return [
+        pytest.param(block, id=block.name)
+        for block in blocks
+        if runs(block) and (block.language == "python" or (ROOT / "docs") in block.path.parents)
+    ]
+
+
+@pytest.mark.parametrize("block", runnable())
+def test_block_runs(block: readme.Block, tmp_path: Path) -> None:
+    needed = block.marker.removeprefix("needs ")
+    if needed != block.marker and not shutil.which(needed):
+        pytest.skip(f"no {needed} here")
     shutil.copy(readme.README, tmp_path)
-    ran = run_child(program(block), options=["-W", "error"], cwd=tmp_path)
+    printed = ""
+    for language, parts in itertools.groupby(chain(block), lambda each: each.language):
+        printed = RUN[language](MARK[language].join(part.text for part in parts), tmp_path)
+    printed = printed.rpartition("\0")[2]
     following = [b for b in BLOCKS[block.path] if b.line > block.line][:1]
     if following and following[0].marker == "output":
-        assert ran.stdout == following[0].text
+        assert printed == following[0].text
+
+
+def test_few_blocks_do_not_run() -> None:
+    left = [b for page in PAGES for b in BLOCKS[page] if not runs(b)]
+    for block in left:
+        print(f"{block.name}: {block.marker}")
+        assert block.language in RUN
+        assert len(block.marker.removeprefix(NOT_RUN).split()) > 2, f"{block.name}: why?"
+        if block.language == "python":
+            compile(block.text, block.name, "exec")
+    assert len(left) <= MOST_NOT_RUN
+
+
+@pytest.mark.parametrize("block", of_language("json", "yaml"))
+def test_data_is_well_formed(block: readme.Block) -> None:
+    if block.language == "json":
+        assert json.loads(block.text)
+    else:
+        assert list(yaml.safe_load_all(block.text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -64,6 +136,10 @@ def sessions() -> set[str]:
     texts = [path.read_text() for path in (ROOT / ".ci" / "sessions").glob("*.py")]
     found = r"^@nox\.session.*\n(?:@.*\n)*def (\w+)\("
     return {name for text in texts for name in re.findall(found, text, re.MULTILINE)}
+
+
+# Programs of blocks that are not run, as they need what no test has.
+ELSEWHERE = ("docker", "podman", "kubectl", "bpftrace", "perf")
 
 
 def check_cli(words: list[str]) -> None:
@@ -92,7 +168,7 @@ def check_command(words: list[str]) -> None:
         for extra in re.findall(r"\[(.*?)\]", " ".join(rest)):
             known = importlib.metadata.metadata("uring_rs").get_all("Provides-Extra") or []
             assert extra in known
-    elif name not in ("venv", "cd"):
+    elif name not in ("venv", "cd", *ELSEWHERE):
         assert shutil.which(name), f"{name} is neither a program here nor one the test knows"
 
 
@@ -108,10 +184,16 @@ def commands(line: str) -> list[list[str]]:
     return [words for words in found if words]
 
 
-@pytest.mark.parametrize("block", of_language("sh"))
+def only_checked() -> Sequence[Any]:
+    """The shell blocks that do not run."""
+    run = {param.values[0] for param in runnable()}
+    return [param for param in of_language("sh") if param.values[0] not in run]
+
+
+@pytest.mark.parametrize("block", only_checked())
 def test_shell_block_exists(block: readme.Block) -> None:
     for line in block.text.replace("\\\n", " ").splitlines():
-        for words in commands(line.split(" #")[0]):
+        for words in commands(re.split(r"(?:^| )#", line)[0]):
             check_command(words)
 
 
@@ -157,3 +239,15 @@ def test_named_files_exist(page: Path) -> None:
     named = set(CODE_PATH.findall(page.read_text(encoding="utf-8")))
     missing = sorted(name for name in named if not list(ROOT.glob(name.rstrip("/"))))
     assert not missing, f"{page.name} names what is not there"
+
+
+FIGURE = re.compile(r"\d[\d.]* (?:ns|µs|ms|s|KiB)\b")
+
+
+@pytest.mark.parametrize("page", ["explanation/performance.md", "explanation/threads.md"])
+def test_figures_are_those_of_the_readme(page: str) -> None:
+    """Measured again, they change in the README's tables: then the pages must follow."""
+    told = set(FIGURE.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    sizes = {"4 KiB", "1 KiB", "64 KiB"}
+    measured = set(FIGURE.findall(readme.README.read_text(encoding="utf-8")))
+    assert told - sizes <= measured

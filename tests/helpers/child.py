@@ -12,6 +12,9 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
 
+# How many times longer a child may take: under a sanitizer all takes several times longer.
+PATIENCE = float(os.environ.get("URING_RS_TEST_PATIENCE", "1"))
+
 
 def child_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: ours, with the helpers importable and no stray trace switch."""
@@ -20,6 +23,13 @@ def child_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     env.update(extra or {})
     return env
+
+
+def tally(cases: int) -> None:
+    """Tell whoever counts (TALLY names a file) of so many cases in one child; of 0: of a child."""
+    if path := os.environ.get("TALLY"):
+        with open(path, "a") as file:
+            file.write(f"{cases}\n")
 
 
 def run_child(
@@ -49,7 +59,7 @@ def run_child(
         cwd=cwd,
     ) as child:
         try:
-            out, err = child.communicate(timeout=timeout)
+            out, err = child.communicate(timeout=timeout * PATIENCE)
             overran = False
         except subprocess.TimeoutExpired:
             overran = True
@@ -59,6 +69,7 @@ def run_child(
             except subprocess.TimeoutExpired:
                 child.kill()
                 out, err = child.communicate()
+    tally(0)
     said = f"--- stdout\n{out}\n--- stderr\n{err}"
     if overran:
         raise AssertionError(f"the child was still running after {timeout} s\n{said}")

@@ -37,15 +37,19 @@ class CapData(ctypes.Structure):
 
 def become_nobody() -> None:
     """Give up every privilege but reading files; where we are not root there is none to give."""
-    if os.geteuid() != 0:
-        return
+    if os.geteuid() == 0:
+        become_user(NOBODY)
+
+
+def become_user(number: int) -> None:
+    """From root to this user and group, with no privilege but reading files."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
     if libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_KEEPCAPS)")
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)
     header = CapHeader(CAPABILITY_VERSION_3, 0)
     data = (CapData * 2)()
     data[0].effective = data[0].permitted = 1 << CAP_DAC_READ_SEARCH

@@ -26,7 +26,9 @@ def child(code: str, switch: str) -> str:
     """Run code after the imports that all need."""
     head = "import gc, os, signal, sys, threading, uring_rs\nfrom uring_rs import IoOp, IoQueue\n"
     env = {"URING_RS_DISABLE": switch}
-    return run_child(head + code, options=["-W", "error"], env=env).stdout
+    # That a process forks which has threads is what some of these are about; Python warns of it.
+    filters = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+    return run_child(head + code, options=filters, env=env).stdout
 
 
 class Alarm:

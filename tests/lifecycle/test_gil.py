@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 
 import uring_rs
+
+pytestmark = pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="there is no GIL to let go of"
+)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 //! The fuzz targets of `fuzz/` over the inputs that are kept there: those that once found something,
 //! and those that together reach what fuzzing has reached. `nox -s fuzz` looks for new ones.
 
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;

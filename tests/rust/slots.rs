@@ -83,7 +83,7 @@ struct Model {
 impl Model {
     fn new(capacity: u32) -> Self {
         Model {
-            slots: Slots::new(capacity),
+            slots: Slots::new(capacity).expect("memory"),
             busy: Vec::new(),
             addresses: vec![None; capacity as usize],
             dead: HashSet::new(),
@@ -245,7 +245,7 @@ proptest! {
 
 #[test]
 fn keys_hold_indices_of_24_bits() {
-    let mut slots = Slots::<Payload>::new(70_000);
+    let mut slots = Slots::<Payload>::new(70_000).expect("memory");
     let mut keys = HashSet::new();
     for _ in 0..70_000 {
         let index = slots.reserve().unwrap();
@@ -296,7 +296,7 @@ unsafe impl GlobalAlloc for Watchful {
 fn gives_back(prepare: fn(&mut Slots<Payload>), end: fn(Slots<Payload>)) -> bool {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut slots = Slots::new(8);
+    let mut slots = Slots::new(8).expect("memory");
     prepare(&mut slots);
     WATCHED.store(slots.payload(0) as usize, Ordering::Relaxed);
     GIVEN_BACK.store(false, Ordering::Relaxed);
@@ -331,7 +331,7 @@ fn memory_goes_back_only_when_nobody_can_use_it() {
 
 #[test]
 fn slots_become_more_without_moving() {
-    let mut slots = Slots::<Payload>::growable(2, 40_000);
+    let mut slots = Slots::<Payload>::growable(2, 40_000).expect("memory");
     let old: Vec<u32> = (0..2).map(|_| slots.reserve().unwrap()).collect();
     assert_eq!(slots.reserve(), None);
     old.iter().for_each(|&index| slots.activate(index, 7, 0));
@@ -357,8 +357,8 @@ fn slots_become_more_without_moving() {
 
 #[test]
 fn slots_of_the_heap_cannot_grow() {
-    let mut slots = Slots::<Payload>::new(4);
+    let mut slots = Slots::<Payload>::new(4).expect("memory");
     assert!(slots.grow(4) && !slots.grow(5));
-    let mut small = Slots::<Payload>::growable(4, 0);
+    let mut small = Slots::<Payload>::growable(4, 0).expect("memory");
     assert!(!small.grow(5) && small.capacity() == 4);
 }

@@ -12,7 +12,7 @@ use uring_rs::bulk::save::{Direct, Plan, Save};
 use uring_rs::bulk::store::Store;
 use uring_rs::bulk::work::Work;
 use uring_rs::bulk::write_many::{Done, Item, WriteMany};
-use uring_rs::ring::sim::{self, SimKernel};
+use uring_rs::ring::sim::{self, FaultPlan, RequestAction, RequestFault, SimKernel};
 use uring_rs::sys::direct::Alignment;
 use uring_rs::sys::file::{Entry, Status};
 use uring_rs::sys::os::AT_FDCWD;
@@ -312,4 +312,54 @@ fn a_saved_file_whose_fsync_failed_is_not_there() {
     assert_eq!(save_file(&host, Direct::May), Err(Errno::EIO));
     assert_eq!(host.kernel.names(), [] as [Vec<u8>; 0]);
     assert_eq!(host.kernel.open_fds(), [] as [i32; 0]);
+}
+
+/// The device takes its time when a job is given up: the names go at once, and the descriptors when
+/// nothing is under way on them any more, not never.
+#[test]
+fn descriptors_of_what_is_given_up_are_closed_later() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let late = |nth| RequestFault { nth, action: RequestAction::Late(HOUR) };
+    let plan = FaultPlan { calls: Vec::new(), requests: (0..3).map(late).collect() };
+    let options = Options { depth: 3, way: Way::Ring, one_thread: true, try_now: false };
+    let kernel = SimKernel::new(sim::Options::new(1));
+    kernel.plan(&plan);
+    let contents = vec![vec![7; 100]; 3];
+    let pump = Pump::new(kernel.clone(), options);
+    let mut engine = WriteMany::new(pump, contents, AT_FDCWD, HOW, true);
+    for token in 0..3 {
+        let path = CString::new(format!("f{token}")).expect("no zero byte");
+        let data = &engine.memory()[token];
+        let (addr, len) = (data.as_ptr(), data.len() as u64);
+        // SAFETY: the contents are the engine's own (I2).
+        unsafe { engine.push(Item { path, addr, len, token: token as u64 }) };
+    }
+    engine.run(3, 1_000, &mut Vec::new()).expect("the ring works");
+    assert!(!engine.give_up(1_000_000), "an hour in a millisecond");
+    assert_eq!(kernel.names(), [] as [Vec<u8>; 0]);
+    kernel.advance(HOUR);
+    assert!(engine.give_up(1_000_000));
+    drop(engine);
+    assert_eq!(kernel.open_fds(), [] as [i32; 0]);
+    assert_eq!(kernel.live_maps(), 0);
+
+    let kernel = SimKernel::new(sim::Options::new(1));
+    let pump = Pump::new(kernel.clone(), options);
+    let direct = Direct::Must;
+    let how = Plan { direct, sync: true, chunk: 4096, depth: 3, size: None, how: HOW };
+    let memory = vec![1u8; 8192];
+    let made = Save::new(pump, memory, AT_FDCWD, &CString::from(c"saved"), how);
+    let mut engine = made.expect("there is room");
+    kernel.plan(&plan);
+    let (addr, len) = (engine.memory().as_ptr(), engine.memory().len() as u64);
+    // SAFETY: the memory is the engine's own (I2).
+    unsafe { engine.push(addr, len, 0) };
+    let begun = engine.run(1_000, &mut Vec::new()).expect("the ring works");
+    assert_eq!(begun, Ok(()));
+    assert!(!engine.give_up(1_000_000), "an hour in a millisecond");
+    assert_eq!(kernel.names(), [] as [Vec<u8>; 0]);
+    kernel.advance(HOUR);
+    assert!(engine.give_up(1_000_000));
+    drop(engine);
+    assert_eq!(kernel.open_fds(), [] as [i32; 0]);
 }

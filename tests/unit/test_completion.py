@@ -245,7 +245,7 @@ def test_types_are_sealed(cls: type) -> None:
     with pytest.raises(TypeError, match="cannot create"):
         cls()
     # These would have fields that point nowhere.
-    with pytest.raises(TypeError, match="not safe"):
+    with pytest.raises(TypeError, match="not safe|cannot create"):
         object.__new__(cls)
     with pytest.raises(TypeError, match="not an acceptable base type"):
         type("Sub", (cls,), {})
@@ -340,7 +340,9 @@ def test_dead_completions_beyond_the_stock_are_freed(ring: uring_rs.Ring) -> Non
     hold_and_drop()
     grown = sys.getallocatedblocks() - blocks, sys.getrefcount(uring_rs.Completion) - references
     assert grown[0] < BATCH // 2
-    assert grown[1] == 0
+    # Without a GIL an object's birth is counted in a table of its thread's, its end at the type.
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert grown[1] == 0
 
 
 def test_the_collector_is_spared_what_cannot_be_in_a_cycle(ring: uring_rs.Ring) -> None:

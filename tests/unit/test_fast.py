@@ -400,6 +400,7 @@ WORK: dict[str, Callable[[Ring, int, bytearray, Sqe], None]] = {
 }
 
 
+@pytest.mark.thread_unsafe(reason="counts what the whole process allocates")
 @pytest.mark.parametrize("kind", [*WORK, "bulk"])
 def test_steady_work_allocates_nothing(kind: str) -> None:
     buf = bytearray(16)

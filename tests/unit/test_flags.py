@@ -56,7 +56,9 @@ def test_bits_are_those_of_the_header() -> None:
 
 def test_numbers_are_those_of_the_header() -> None:
     text = header()
-    numbers = re.findall(r"\b(IORING_(?:UN)?REGISTER_\w+|IORING_RESTRICTION_\w+)\s*=\s*(\d+)", text)
+    numbers = re.findall(
+        r"\b(IORING_(?:UN)?REGISTER_\w+|IORING_RESTRICTION_\w+)\s*=\s*(\d+)(?!\w)", text
+    )
     for name, number in numbers:
         if name != "IORING_REGISTER_LAST" and int(number) <= RegisterOp.QUERY:
             assert member(name) == int(number), name

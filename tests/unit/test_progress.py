@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 
 import pytest
 
@@ -45,7 +46,9 @@ def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float], by: 
     else:
         monkeypatch.setitem(sys.modules, "rich.progress", None)
     if by == "tqdm":
-        pytest.importorskip("tqdm", reason="tqdm is not installed: no bar to test")
+        found = pytest.importorskip("tqdm", reason="tqdm is not installed: no bar to test")
+        # Its own lock is one of processes, and starts a helper that keeps a pipe (Python 3.14).
+        found.tqdm.set_lock(threading.RLock())
     elif by == "plain":
         monkeypatch.setitem(sys.modules, "tqdm", None)
     report = Reporter("cp")

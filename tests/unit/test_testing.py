@@ -44,9 +44,10 @@ def test_the_same_seed_does_the_same() -> None:
 def test_older_kernels() -> None:
     with SimRing(linux=(5, 11)) as ring:
         assert ring.flags == 0
-    with pytest.raises(uring_rs.UnsupportedOperation) as caught:
+    with pytest.raises(uring_rs.UringUnavailable, match="came with Linux 5.11") as caught:
         SimRing(linux=(5, 10))
-    assert caught.value.since == (5, 11)
+    assert caught.value.cause is uring_rs.Cause.KERNEL_TOO_OLD
+    assert "5.11 or newer" in caught.value.hint
 
 
 def test_two_rings_on_one_kernel() -> None:

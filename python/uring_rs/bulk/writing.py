@@ -124,8 +124,9 @@ def write_many(
         in_flight: files under way at a time, 1 to 4096. With 1, plain system calls only.
         fsync: see above.
         mode: permissions of new files, less the umask. A file that is replaced keeps its
-            permissions, and where this process may give it away its owner; hard links, extended
-            attributes and access lists of the old file are not carried over.
+            permissions, and where this process may give it away its owner (set-user-ID and
+            set-group-ID bits go where it may not); hard links, extended attributes and access lists
+            of the old file are not carried over.
         overwrite: replace what is there? False: FileExistsError, for a symbolic link as well.
             True: a symbolic link is replaced itself, what it points to is left alone; directories,
             devices, pipes and sockets are never replaced (IsADirectoryError, FileExistsError).

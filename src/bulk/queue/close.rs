@@ -1,14 +1,17 @@
 //! Closing: refuse, stop, drain, and only then let go (I12).
 
-use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
 
 use crate::bulk::queue::books::{Carrier, Core, Phase};
 use crate::bulk::queue::host::QueueHost;
 use crate::bulk::queue::table::{Files, Table};
 use crate::bulk::queue::wait::Bed;
-use crate::bulk::queue::{lock, Bell, Queue, SHORT_NAP};
+use crate::bulk::queue::{bell, lock, Bell, Queue, SHORT_NAP};
 use crate::ring::teardown::Naps;
+use crate::sys::sync::atomic::Ordering;
+#[cfg(shuttle)]
+use crate::sys::sync::broken::{self, Rule};
+use crate::sys::sync::thread;
 use crate::sys::syscall;
 
 /// So often are sleepers called before closing goes on: those of a full machine take a while.
@@ -53,7 +56,7 @@ impl<H: QueueHost, K> Queue<H, K> {
                     Ok(None) => None,
                     Err(_) => {
                         drop(core);
-                        std::thread::sleep(SHORT_NAP);
+                        thread::sleep(SHORT_NAP);
                         return false;
                     }
                 },
@@ -65,11 +68,11 @@ impl<H: QueueHost, K> Queue<H, K> {
             Some((Bed::Ring(kernel, plan, _), nap)) => {
                 let nap = nap.min(nap_ns);
                 if plan.run(&kernel, Some(nap), 0).is_err() {
-                    std::thread::sleep(SHORT_NAP);
+                    thread::sleep(SHORT_NAP);
                 }
             }
             Some((Bed::Threads(news), nap)) => news.settle(nap.min(nap_ns)),
-            _ => std::thread::sleep(SHORT_NAP),
+            _ => thread::sleep(SHORT_NAP),
         }
         let mut core = lock(&self.core);
         core.reap();
@@ -78,17 +81,24 @@ impl<H: QueueHost, K> Queue<H, K> {
 
     fn send_sleepers_away(&self) {
         for _ in 0..POKES {
+            #[cfg(shuttle)]
+            if broken::is(Rule::SleepersLeaveFirst) {
+                return;
+            }
             if self.sleepers.load(Ordering::Acquire) == 0 {
                 return;
             }
             self.poke();
-            std::thread::sleep(SHORT_NAP);
+            thread::sleep(SHORT_NAP);
         }
     }
 
     /// Let go of everything, if nothing is under way.
     fn finish(&self, core: &mut Core<H, K>) -> bool {
-        if core.table.out > 0 || self.sleepers.load(Ordering::Acquire) > 0 {
+        let asleep = self.sleepers.load(Ordering::Acquire) > 0;
+        #[cfg(shuttle)]
+        let asleep = asleep && !broken::is(Rule::SleepersLeaveFirst);
+        if core.table.out > 0 || asleep {
             return false;
         }
         if let Some(Carrier::Ring(ring)) = &mut core.carrier {
@@ -109,7 +119,7 @@ impl<H: QueueHost, K> Queue<H, K> {
         }
         match lock(&self.bell).take() {
             // SAFETY: the queue's own, gone from where others find it (I10).
-            Some(Bell { fd, real: true }) => unsafe { syscall::close(fd) },
+            Some(Bell { fd, real: true }) => unsafe { bell::close(fd) },
             // SAFETY: as above.
             Some(Bell { fd, real: false }) => unsafe { self.host.drop_fd(fd) },
             None => {}

@@ -1,10 +1,10 @@
 //! What a queue asks of the system beside rings: files of its own, a bell, plain calls.
 
 use crate::bulk::host::Host;
+use crate::bulk::queue::bell;
 use crate::bulk::queue::op::Op;
 use crate::ring::kernel::Linux;
-use crate::sys::os::{EFD_CLOEXEC, EFD_NONBLOCK};
-use crate::sys::{file, syscall, Errno};
+use crate::sys::{file, Errno};
 
 /// The system that the files of a queue are on.
 pub trait QueueHost: Host {
@@ -27,31 +27,17 @@ pub trait QueueHost: Host {
     unsafe fn perform(&self, fd: i32, op: &Op, offset: u64) -> i32;
 }
 
-/// A new eventfd of the running kernel.
-pub(super) fn real_bell() -> Result<i32, Errno> {
-    syscall::eventfd(EFD_CLOEXEC | EFD_NONBLOCK)
-}
-
-/// Add one to an eventfd of the running kernel.
-pub(super) fn ring_real_bell(bell: i32) -> Result<(), Errno> {
-    match syscall::eventfd_signal(bell) {
-        // Its counter is full: whoever waits for it is woken by what is there.
-        Err(Errno::EAGAIN) => Ok(()),
-        done => done,
-    }
-}
-
 impl QueueHost for Linux {
     fn bell(&self) -> Result<i32, Errno> {
-        real_bell()
+        bell::new()
     }
 
     fn ring_bell(&self, bell: i32) -> Result<(), Errno> {
-        ring_real_bell(bell)
+        bell::ring(bell)
     }
 
     fn take_bell(&self, bell: i32) -> bool {
-        file::eventfd_take(bell)
+        bell::take(bell)
     }
 
     fn duplicate(&self, fd: i32) -> Result<i32, Errno> {
@@ -72,6 +58,7 @@ mod sim {
 
     impl QueueHost for SimKernel {
         fn bell(&self) -> Result<i32, Errno> {
+            self.may_fail("eventfd2")?;
             self.eventfd()
         }
 
@@ -84,6 +71,7 @@ mod sim {
         }
 
         fn duplicate(&self, fd: i32) -> Result<i32, Errno> {
+            self.may_fail("fcntl")?;
             self.duplicate_file(fd)
         }
 

@@ -13,6 +13,7 @@
 //! is lost and none is seen twice. The ring polls it, so that it ends a wait; `rung` only spares
 //! those who need not wait the system call.
 
+mod bell;
 mod books;
 mod close;
 pub mod host;
@@ -22,8 +23,7 @@ mod table;
 mod threads;
 mod wait;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 use crate::bulk::pump::Way;
@@ -32,10 +32,12 @@ use crate::ring::fork;
 use crate::ring::kernel::Kernel;
 use crate::ring::params::SQ_ENTRIES_MAX;
 use crate::ring::wait::EnterPlan;
+use crate::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::sync::{Mutex, MutexGuard};
 use crate::sys::syscall;
 
 use books::{start_all, Carrier, Core, Phase};
-use host::{real_bell, QueueHost};
+use host::QueueHost;
 use op::{Op, Target};
 use ring::RingCarrier;
 pub use table::{Done, FileError};
@@ -177,7 +179,7 @@ impl<H: QueueHost, K> Queue<H, K> {
     }
 
     fn with_ring(host: &H, depth: u32) -> Result<(Box<RingCarrier<H>>, Bell), RingError> {
-        let fd = host.bell().map_err(|errno| RingError::Sys(Call::Setup, errno))?;
+        let fd = host.bell().map_err(|errno| RingError::Sys(Call::EventFd, errno))?;
         match RingCarrier::new(host, depth, fd) {
             Ok(ring) => Ok((Box::new(ring), Bell { fd, real: false })),
             Err(error) => {
@@ -189,9 +191,9 @@ impl<H: QueueHost, K> Queue<H, K> {
     }
 
     fn with_threads(host: &H, depth: u32) -> Result<(Carrier<H>, Bell), QueueError> {
-        let failed = |errno| QueueError::Ring(RingError::Sys(Call::Setup, errno));
-        let threads = ThreadCarrier::new(host, depth).map_err(failed)?;
-        let fd = real_bell().map_err(failed)?;
+        let failed = |call| move |errno| QueueError::Ring(RingError::Sys(call, errno));
+        let threads = ThreadCarrier::new(host, depth).map_err(failed(Call::Thread))?;
+        let fd = bell::new().map_err(failed(Call::EventFd))?;
         Ok((Carrier::Threads(threads), Bell { fd, real: true }))
     }
 

@@ -1,12 +1,15 @@
 //! Waiting: what has ended is handed out, and who lacks something sleeps.
 
-use std::sync::atomic::Ordering;
+use crate::sys::sync::atomic::Ordering;
+#[cfg(shuttle)]
+use crate::sys::sync::broken::{self, Rule};
+use crate::sys::sync::thread;
 
 use crate::bulk::queue::books::{Carrier, Phase};
-use crate::bulk::queue::host::{ring_real_bell, QueueHost};
+use crate::bulk::queue::host::QueueHost;
 use crate::bulk::queue::table::Done;
 use crate::bulk::queue::threads::News;
-use crate::bulk::queue::{closed, lock, ring, Bell, Queue, QueueError, SHORT_NAP};
+use crate::bulk::queue::{bell, closed, lock, ring, Bell, Queue, QueueError, SHORT_NAP};
 use crate::ring::error::{Call, RingError};
 use crate::ring::wait::EnterPlan;
 use crate::sys::Errno;
@@ -25,7 +28,7 @@ pub struct Look {
 /// How a waiter sleeps, decided while the books were open.
 pub(super) enum Bed<H: QueueHost> {
     Ring(H::Kernel, EnterPlan, u32),
-    Threads(News),
+    Threads(News<H>),
     /// There is something to see.
     None,
 }
@@ -59,6 +62,8 @@ impl<H: QueueHost, K> Queue<H, K> {
         }
         let left = core.table.ready() > 0 && ready > before;
         let poke = left && self.sleepers.load(Ordering::Acquire) > 0;
+        #[cfg(shuttle)]
+        let poke = poke && !broken::is(Rule::OthersArePoked);
         Ok(Look { enough, woken, poke })
     }
 
@@ -71,7 +76,7 @@ impl<H: QueueHost, K> Queue<H, K> {
 
     fn take_bell(&self) -> bool {
         match *lock(&self.bell) {
-            Some(Bell { fd, real: true }) => crate::sys::file::eventfd_take(fd),
+            Some(Bell { fd, real: true }) => bell::take(fd),
             Some(Bell { fd, real: false }) => self.host.take_bell(fd),
             None => false,
         }
@@ -82,9 +87,9 @@ impl<H: QueueHost, K> Queue<H, K> {
     pub fn wake(&self) -> Result<(), QueueError> {
         self.check_process()?;
         // Held, so that the number cannot become another file's meanwhile.
-        let bell = lock(&self.bell);
-        let rung = match *bell {
-            Some(Bell { fd, real: true }) => ring_real_bell(fd),
+        let held = lock(&self.bell);
+        let rung = match *held {
+            Some(Bell { fd, real: true }) => bell::ring(fd),
             Some(Bell { fd, real: false }) => self.host.ring_bell(fd),
             None => return Err(closed()),
         };
@@ -99,7 +104,7 @@ impl<H: QueueHost, K> Queue<H, K> {
         match self.get_ready() {
             Ok(()) => {}
             Err(QueueError::Ring(error)) if error.passes() => {
-                std::thread::sleep(SHORT_NAP);
+                thread::sleep(SHORT_NAP);
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -116,7 +121,7 @@ impl<H: QueueHost, K> Queue<H, K> {
                 Ok(())
             }
         };
-        self.sleepers.fetch_sub(1, Ordering::AcqRel);
+        self.counts_sleeper(-1);
         match slept {
             Err(error) if !error.passes() => Err(error.into()),
             _ => Ok(()),
@@ -128,6 +133,8 @@ impl<H: QueueHost, K> Queue<H, K> {
         let due = {
             let core = lock(&self.core);
             let bell = matches!(&core.carrier, Some(Carrier::Ring(ring)) if !ring.is_armed());
+            #[cfg(shuttle)]
+            let bell = bell && !broken::is(Rule::BellIsPolled);
             core.phase == Phase::Open && (bell || !core.table.again.is_empty())
         };
         if !due {
@@ -176,8 +183,16 @@ impl<H: QueueHost, K> Queue<H, K> {
             None => Bed::None,
         };
         if !matches!(bed, Bed::None) {
-            self.sleepers.fetch_add(1, Ordering::AcqRel);
+            self.counts_sleeper(1);
         }
         bed
+    }
+
+    fn counts_sleeper(&self, by: i32) {
+        #[cfg(shuttle)]
+        if broken::is(Rule::SleepersAreCounted) {
+            return;
+        }
+        self.sleepers.fetch_add(by as u32, Ordering::AcqRel);
     }
 }

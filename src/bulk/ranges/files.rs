@@ -6,6 +6,7 @@ use std::ffi::CString;
 use crate::bulk::host::Host;
 use crate::bulk::work::Work;
 use crate::sys::direct::Alignment;
+use crate::sys::errno::uninterrupted;
 use crate::sys::os::{AT_FDCWD, O_DIRECT, O_NONBLOCK, O_RDWR, O_WRONLY};
 use crate::sys::Errno;
 
@@ -94,7 +95,7 @@ impl File {
                 }
             }
         };
-        let status = host.status(self.fd)?;
+        let status = uninterrupted(|| host.status(self.fd))?;
         if status.is_directory() {
             return Err(Errno::EISDIR);
         }

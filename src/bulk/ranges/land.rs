@@ -58,6 +58,10 @@ impl<H: Host, M> Reads<H, M> {
 
     /// A request has failed.
     fn refused(&mut self, piece: Piece, errno: Errno) {
+        if errno == Errno::EINTR {
+            self.interrupted = true;
+            return self.split(piece);
+        }
         let unfit = matches!(errno, Errno::EINVAL | Errno::EOPNOTSUPP);
         let fall_back = unfit && piece.how != How::Buffered && self.settings.direct == Direct::Auto;
         if fall_back {

@@ -69,6 +69,8 @@ pub struct Reads<H: Host, M> {
     ended: Vec<Ended>,
     /// No descriptor was free: something must end first.
     stalled: bool,
+    /// A signal cut something short: whoever called is to look at it before that is tried again.
+    pub(super) interrupted: bool,
     pub(super) report: Report,
 }
 
@@ -107,6 +109,7 @@ impl<H: Host, M> Reads<H, M> {
             free: (0..depth).rev().collect(),
             ended: Vec::new(),
             stalled: false,
+            interrupted: false,
             report: Report { done: rows.sizes(), ..Report::default() },
             rows,
             settings: Settings { depth, ..settings },
@@ -155,6 +158,9 @@ impl<H: Host, M> Reads<H, M> {
                 Some(piece) => self.begin(piece),
                 None => self.come_up(),
             };
+            if core::mem::take(&mut self.interrupted) {
+                return true;
+            }
             bytes += begun;
             rows += 1;
             if rows >= LOOK_ROWS || bytes >= LOOK_BYTES {
@@ -244,6 +250,10 @@ impl<H: Host, M> Reads<H, M> {
 
     /// No file, no range; unless it is for want of descriptors, which are given back.
     fn not_opened(&mut self, row: Row, errno: Errno) {
+        if errno == Errno::EINTR {
+            self.interrupted = true;
+            return;
+        }
         let short = matches!(errno, Errno::EMFILE | Errno::ENFILE);
         if short && self.job.in_flight() > 0 {
             self.stalled = true;

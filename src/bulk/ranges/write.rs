@@ -147,7 +147,7 @@ impl<H: Host, M> Writes<H, M> {
         self.report.errors.push((row, errno));
     }
 
-    /// Begin what there is room for. Edges are left for later.
+    /// Begin what there is room for. Edges are left for later. True when a signal came between.
     fn begin_direct(&mut self) -> bool {
         while self.job.has_room() && self.next < self.rows.count() {
             let row = self.rows.row(self.next);
@@ -162,6 +162,7 @@ impl<H: Host, M> Writes<H, M> {
                     }
                     (self.next, self.at) = (self.next + 1, 0);
                 }
+                Err(Errno::EINTR) => return true,
                 Err(errno) => {
                     self.fail(self.next, self.at, errno);
                     return false;
@@ -242,6 +243,8 @@ impl<H: Host, M> Writes<H, M> {
         if result < 0 && unfit && self.settings.direct == Direct::Auto {
             self.files.at(file).refuse_direct();
             self.later.push(part);
+        } else if errno == Errno::EINTR {
+            self.later.push(part);
         } else if result < 0 {
             self.fail(part.row, part.at, errno);
         } else {
@@ -260,6 +263,10 @@ impl<H: Host, M> Writes<H, M> {
             let row = self.rows.row(part.row);
             let fd = match self.files.ready(row.file) {
                 Ok(file) => file.fd,
+                Err(Errno::EINTR) => {
+                    self.later.push(part);
+                    return true;
+                }
                 Err(errno) => {
                     self.fail(part.row, part.at, errno);
                     return false;
@@ -319,12 +326,17 @@ impl<H: Host, M> Writes<H, M> {
         None
     }
 
+    /// True when a signal came between.
     fn begin_flush(&mut self) -> bool {
         while self.job.has_room() && self.next < self.files.len() {
             let number = self.next;
             self.next += 1;
             let fd = match self.files.ready(number) {
                 Ok(file) => file.fd,
+                Err(Errno::EINTR) => {
+                    self.next = number;
+                    return true;
+                }
                 Err(errno) => {
                     self.report.unflushed.push((number, errno));
                     continue;
@@ -334,6 +346,11 @@ impl<H: Host, M> Writes<H, M> {
             self.files.at(number).users += 1;
             // SAFETY: no memory is pointed at (I2).
             if let Some(result) = unsafe { self.job.start(work, number.into()) } {
+                if result == -Errno::EINTR.0 {
+                    self.files.request_ended(number);
+                    self.next = number;
+                    return true;
+                }
                 self.flushed(number, result);
             }
         }

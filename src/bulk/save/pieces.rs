@@ -5,9 +5,10 @@ use std::ffi::CString;
 use super::{Direct, Owner, Piece, Plan, Save, Stage, STEP, SYNC_TOKEN, TRIES};
 use crate::bulk::directories::Directories;
 use crate::bulk::new_file::{How, Names, NewFile};
-use crate::bulk::store::{uninterrupted, Store};
+use crate::bulk::store::Store;
 use crate::bulk::work::{Ended, Work};
 use crate::ring::error::RingError;
+use crate::sys::errno::uninterrupted;
 use crate::sys::os::O_DIRECT;
 use crate::sys::Errno;
 
@@ -124,10 +125,13 @@ impl<H: Store, M> Save<H, M> {
     pub fn give_up(&mut self, nap_ns: u64) -> bool {
         let ours = self.pump().same_process();
         let settled = self.pump().close(nap_ns);
-        if let Some(file) = self.file.take() {
-            match ours {
-                true => file.abandon(&self.host, &mut self.dirs, !settled),
-                false => file.forget(&self.host, &mut self.dirs, false),
+        if let Some(file) = self.file.as_ref().filter(|_| ours && !self.disowned) {
+            file.disown(&self.host, &self.dirs);
+            self.disowned = true;
+        }
+        if settled || !ours {
+            if let Some(file) = self.file.take() {
+                file.forget(&self.host, &mut self.dirs);
             }
         }
         self.stage = Stage::Over;
@@ -182,7 +186,7 @@ pub(super) fn open<H: Store>(
             _ => uninterrupted(|| host.leave_direct(file.fd())),
         };
         if let Err(errno) = left {
-            file.abandon(host, dirs, false);
+            file.abandon(host, dirs);
             return Err(errno);
         }
         return Ok((file, None));

@@ -2,7 +2,7 @@
 //! at, below the top nothing is reached through a symbolic link.
 
 use core::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::control::{add, Worker};
 use super::data::{copy_data, copy_stream, Ends};
@@ -208,9 +208,10 @@ fn make_link(job: &Job<'_>, item: &Item<'_>, stat: &Stat) -> Result<(u64, u64), 
     }
     let make = |name: &CStr| sys::symlink_at(text, item.to.dir, name);
     let dress = |name: &CStr| {
-        let made = sys::stat_at(item.to.dir, name, false)?;
-        meta::give(stat, &made, |uid, gid| sys::set_owner_at(item.to.dir, name, uid, gid))?;
-        match sys::set_times_at(item.to.dir, name, stat.atime, stat.mtime) {
+        let (held, made) = hold(item.to.dir, name, stat)?;
+        let held = held.as_fd();
+        meta::give(stat, &made, |uid, gid| sys::set_owner_held(held, uid, gid))?;
+        match sys::set_times_held(held, stat.atime, stat.mtime) {
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(made.id()),
             other => other.map(|()| made.id()),
         }
@@ -218,6 +219,20 @@ fn make_link(job: &Job<'_>, item: &Item<'_>, stat: &Stat) -> Result<(u64, u64), 
     let id = make_whole(item, there.is_some(), make, dress).target()?;
     add(&job.control.counts.symlinks, 1);
     Ok(id)
+}
+
+/// Hold what was just made under a name, to give it owner, mode and times. By its name that would
+/// be a race: who may write to the folder could put somebody else's file in its place meanwhile, to
+/// be given what the source says. What has another type or another name besides is not ours.
+fn hold(dir: BorrowedFd<'_>, name: &CStr, source: &Stat) -> Result<(OwnedFd, Stat), Errno> {
+    let held = sys::open_at(dir, name, sys::O_PATH | sys::O_NOFOLLOW, 0)?;
+    let made = sys::stat_fd(held.as_fd())?;
+    let ours = made.nlink == 1 && made.kind() == source.kind() && made.rdev == source.rdev;
+    if ours {
+        Ok((held, made))
+    } else {
+        Err(Errno::ESTALE)
+    }
 }
 
 /// Make something that is whole at once, and give it owner and times.
@@ -276,11 +291,11 @@ fn make_special(job: &Job<'_>, item: &Item<'_>, stat: &Stat) -> Result<(u64, u64
     let dir = item.to.dir;
     let make = |name: &CStr| sys::make_node_at(dir, name, stat.kind() | 0o600, stat.rdev);
     let dress = |name: &CStr| {
-        let made = sys::stat_at(dir, name, false)?;
-        let set = |uid, gid| sys::set_owner_at(dir, name, uid, gid);
-        let owner = meta::give(stat, &made, set)?;
-        sys::set_mode_at(dir, name, meta::kept_mode(stat, owner))?;
-        sys::set_times_at(dir, name, stat.atime, stat.mtime)?;
+        let (held, made) = hold(dir, name, stat)?;
+        let held = held.as_fd();
+        let owner = meta::give(stat, &made, |uid, gid| sys::set_owner_held(held, uid, gid))?;
+        sys::set_mode_held(held, meta::kept_mode(stat, owner))?;
+        sys::set_times_held(held, stat.atime, stat.mtime)?;
         Ok(made.id())
     };
     // Always under another name first, so that it never has the wrong mode under its own.

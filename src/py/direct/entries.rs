@@ -10,6 +10,7 @@ use crate::ops::direct;
 use crate::py::convert;
 use crate::py::direct::PyDirectFile;
 use crate::py::keep::{Keep, CHOOSES};
+use crate::py::memory;
 use crate::py::ring::PyRing;
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
@@ -42,12 +43,13 @@ pub(super) fn numbers<'py>(files: Any<'_, 'py>) -> PyResult<(Vec<i32>, Bound<'py
             return Err(PyValueError::new_err(format!("more than {FILES_MAX} files")));
         }
         let skip = file.extract::<i32>().is_ok_and(|fd| fd == IORING_REGISTER_FILES_SKIP);
-        fds.push(match (file.is_none(), skip) {
+        let fd = match (file.is_none(), skip) {
             (true, _) => -1,
             (_, true) => IORING_REGISTER_FILES_SKIP,
             _ => convert::file_number(&file)?,
-        });
-        objects.push(file);
+        };
+        memory::push(&mut fds, fd)?;
+        memory::push(&mut objects, file)?;
     }
     Ok((fds, PyTuple::new(files.py(), objects)?))
 }

@@ -32,7 +32,7 @@ pub(crate) use entries::{close_file, install, msg_ring_fd, update_files};
 pub(crate) use handle::PyDirectFile;
 pub(crate) use request::{
     fitting, number_or_slot, results, slot_of, target, target_of_two, use_file, used_no_more,
-    Brought, Part,
+    Brought, Part, Shot,
 };
 pub(crate) use table::PyFileTable;
 

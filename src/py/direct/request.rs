@@ -170,6 +170,14 @@ impl Part {
         !matches!(self, Part::Closes(_) | Part::Updates(_))
     }
 
+    /// What a completion needs to bring what was made, while the request goes on.
+    pub(crate) fn shot(&self) -> Option<Shot> {
+        match self {
+            Part::Chooses(choosing) => Some(Shot(Arc::clone(&choosing.0))),
+            _ => None,
+        }
+    }
+
     /// What the request brought, now that it completed with `res`: handles that own what was made.
     fn results(&self, py: Python<'_>, args: Option<&Args>, res: i32) -> Option<Brought> {
         match self {
@@ -204,10 +212,24 @@ impl Part {
     }
 }
 
+/// One completion of a request that makes a file with each, the kernel choosing the slots.
+pub(crate) struct Shot(Arc<FileCore>);
+
+impl Shot {
+    /// What it brought.
+    pub(crate) fn results(self, py: Python<'_>, res: i32) -> Option<Box<Results>> {
+        let slot = u32::try_from(res).ok()?;
+        let files = Brought { files: vec![self.0.claim(py, slot).ok()], form: Form::One };
+        Some(Box::new(Results::Direct { files, peer: None }))
+    }
+}
+
 impl Updating {
     fn finish(&self, py: Python<'_>, res: i32) -> Vec<Option<Py<PyDirectFile>>> {
         let handles = self.settle(u32::try_from(res).unwrap_or(0));
-        self.core.handles(py, handles)
+        let count = handles.len();
+        // The files are in their slots; what cannot be shown now, the table shows later.
+        self.core.handles(py, handles).unwrap_or_else(|_| (0..count).map(|_| None).collect())
     }
 }
 
@@ -217,10 +239,9 @@ impl FileCore {
         self: &Arc<Self>,
         py: Python<'_>,
         handles: Vec<Option<Handle>>,
-    ) -> Vec<Option<Py<PyDirectFile>>> {
-        let borrowed =
-            |handle| Py::new(py, PyDirectFile::new(Arc::clone(self), handle, false)).ok();
-        handles.into_iter().map(|handle| handle.and_then(borrowed)).collect()
+    ) -> PyResult<Vec<Option<Py<PyDirectFile>>>> {
+        let borrowed = |handle| Py::new(py, PyDirectFile::new(Arc::clone(self), handle, false));
+        handles.into_iter().map(|handle| handle.map(borrowed).transpose()).collect()
     }
 }
 
@@ -424,9 +445,7 @@ impl PyRing {
         if !self.cell.same_process() {
             return Err(self.error(py, &RingError::Forked));
         }
-        // SAFETY: the number only, which changes when the ring is closed; that is done with the
-        // interpreter, which we have (I9).
-        match unsafe { self.cell.assume_held() }.core.fd() {
+        match self.number.load(Ordering::Acquire) {
             fd if fd >= 0 => Ok(fd),
             _ => Err(self.error(py, &RingError::Closed)),
         }

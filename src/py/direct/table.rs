@@ -12,16 +12,21 @@ use pyo3::PyTraverseError;
 use crate::py::direct::entries::{numbers, FILES_MAX};
 use crate::py::direct::request::Updating;
 use crate::py::direct::{refused, FileCore, PyDirectFile};
+use crate::py::memory;
 use crate::py::resources::Registrar;
 use crate::py::ring::PyRing;
 use crate::py::tags::Tags;
-use crate::ring::error::RingError;
+use crate::ring::error::{Call, RingError};
 use crate::ring::files::Files;
 use crate::ring::fork;
 use crate::sys::abi::{
     io_uring_file_index_range, io_uring_rsrc_register, io_uring_rsrc_update, io_uring_rsrc_update2,
 };
 use crate::sys::consts::*;
+use crate::sys::Errno;
+
+/// What our books of a table take for each of its slots.
+const BYTES_OF_A_SLOT: usize = 32;
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Handles = Vec<Option<Py<PyDirectFile>>>;
@@ -50,7 +55,7 @@ impl PyFileTable {
         let slot = u32::try_from(slot).ok().filter(|slot| *slot < self.core.files().count());
         let slot = slot.ok_or_else(|| PyIndexError::new_err("the file table has no such slot"))?;
         let occupant = if self.core.is_gone() { None } else { self.core.files().occupant(slot) };
-        Ok(self.core.handles(py, vec![occupant]).pop().flatten())
+        Ok(self.core.handles(py, vec![occupant])?.pop().flatten())
     }
 
     /// Whether it is no longer registered.
@@ -146,7 +151,7 @@ impl PyFileTable {
             Ok((refused, updating.settle(done)))
         })?;
         refused.map_err(|error| self.ring.get().error(py, &error))?;
-        Ok(self.core.handles(py, handles))
+        self.core.handles(py, handles)
     }
 
     /// Unregister all files.
@@ -261,7 +266,16 @@ fn register(
     };
     let (arg, size) = (core::ptr::from_mut(&mut table).cast(), size_of_val(&table));
     // SAFETY: what FILES2 takes, with so many descriptors and tags, read during the call (I2).
-    unsafe { registrar.call(IORING_REGISTER_FILES2, arg, size as u32) }
+    let made = unsafe { registrar.call(IORING_REGISTER_FILES2, arg, size as u32) };
+    match made {
+        // Before Linux 5.19 empty slots are made one by one.
+        Err(RingError::Unsupported { .. } | RingError::Sys(Call::Register, Errno::EINVAL))
+            if sparse && tags.is_none() =>
+        {
+            register(registrar, fds, false, None)
+        }
+        made => made,
+    }
 }
 
 impl PyRing {
@@ -269,6 +283,10 @@ impl PyRing {
         self.check_open(py)?;
         let in_use = {
             let files = core.files();
+            if core.is_gone() {
+                // Another thread has closed it, or is about to.
+                return Ok(());
+            }
             // Retired while nobody can begin to use a slot.
             if files.in_use() == 0 {
                 core.retire();
@@ -282,14 +300,16 @@ impl PyRing {
         }
         let done = self.register_away(py, |registrar| {
             // SAFETY: takes no argument (I2).
-            unsafe { registrar.call(IORING_UNREGISTER_FILES, core::ptr::null_mut(), 0) }
+            unsafe { registrar.call(IORING_UNREGISTER_FILES, core::ptr::null_mut(), 0) }?;
+            // Here, where nobody can be making the next table.
+            self.resources.set_files(None);
+            Ok(())
         });
-        match done {
-            Ok(_) => self.resources.set_files(None),
+        if done.is_err() {
             // Still there.
-            Err(_) => core.gone.store(false, Ordering::Release),
+            core.gone.store(false, Ordering::Release);
         }
-        done.map(drop)
+        done
     }
 
     fn file_table(slf: &Bound<'_, Self>) -> PyResult<PyFileTable> {
@@ -309,7 +329,7 @@ impl PyRing {
     ///
     /// Args:
     ///     files: descriptors or objects with fileno(), None for an empty slot; or how many empty
-    ///         slots (Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The table has the files for
+    ///         slots (made one by one before Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The table has the files for
     ///         itself: yours may be closed.
     ///     tags: for each file a number from 1 to 2**56 - 1, or 0 for none. When the kernel lets go
     ///         of the file (its slot is emptied or gets another one, the table is unregistered, the
@@ -335,7 +355,9 @@ impl PyRing {
         let (fds, _held) = if sparse {
             let count: i64 = files.extract()?;
             let count = usize::try_from(count).unwrap_or(0).min(FILES_MAX as usize + 1);
-            (vec![-1; count], None)
+            let mut empty = memory::room(count)?;
+            empty.resize(count, -1);
+            (empty, None)
         } else {
             let (fds, held) = numbers(files)?;
             (fds, Some(held))
@@ -343,6 +365,7 @@ impl PyRing {
         if !(1..=FILES_MAX as usize).contains(&fds.len()) {
             return Err(PyValueError::new_err(format!("a file table has 1 to {FILES_MAX} slots")));
         }
+        memory::afford(fds.len() as u32, BYTES_OF_A_SLOT)?;
         if fds.contains(&IORING_REGISTER_FILES_SKIP) {
             return Err(PyValueError::new_err("there is nothing to skip in a new table: use None"));
         }

@@ -114,6 +114,15 @@ impl Buffers {
         std::mem::replace(&mut *lock(&self.0), slots)
     }
 
+    /// Put these into the slots from `start` on, of which there will be enough: what was there.
+    fn put(&self, start: usize, slots: &Slots) -> Slots {
+        let end = start + slots.len();
+        let mut table = lock(&self.0);
+        let table = table.get_or_insert_default();
+        table.resize(table.len().max(end), None);
+        table.splice(start..end, slots.iter().cloned()).collect()
+    }
+
     fn snapshot(&self) -> Option<Slots> {
         lock(&self.0).clone()
     }

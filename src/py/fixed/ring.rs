@@ -325,11 +325,11 @@ impl PyRing {
         let whole = source_start == 0 && start == 0 && count.is_none();
         // The kernel too lets nobody but its own thread at an owned ring; an index means something
         // in that thread's table only.
-        let src_fd = source.get().hold(py)?.core.fd() as u32;
+        let (open, src_fd) = source.get().stay_open(py)?;
         let by_index =
             if source.get().is_index_only() { IORING_REGISTER_SRC_REGISTERED } else { 0 };
         let mut clone = io_uring_clone_buffers {
-            src_fd,
+            src_fd: src_fd as u32,
             flags: by_index | if replace { IORING_REGISTER_DST_REPLACE } else { 0 },
             src_off: source_start,
             dst_off: start,
@@ -342,22 +342,23 @@ impl PyRing {
             self.take_buffer_table(py)?;
         }
         let arg = core::ptr::from_mut(&mut clone).cast();
-        // Attached, so that nobody closes the source; nothing is pinned, so it takes no time.
-        // SAFETY: what CLONE_BUFFERS takes, read during the call; exports outlive all use (I2).
-        let done = self.register_here(py, |registrar| unsafe {
-            registrar.call(IORING_REGISTER_CLONE_BUFFERS, arg, 1)
+        // Nothing is pinned, so it takes no time.
+        let done = self.register_here(py, |registrar| {
+            // SAFETY: what CLONE_BUFFERS takes, read during the call; exports outlive all use (I2).
+            unsafe { registrar.call(IORING_REGISTER_CLONE_BUFFERS, arg, 1) }?;
+            Ok(self.resources.buffers().put(start as usize, &slots))
         });
-        if let Err(error) = done {
-            if !had_table {
-                self.give_buffer_table_back(py)?;
+        drop(open);
+        match done {
+            // Exports end here, with no lock held (I6).
+            Ok(old) => drop(old),
+            Err(error) => {
+                if !had_table {
+                    self.give_buffer_table_back(py)?;
+                }
+                return Err(error);
             }
-            return Err(error);
         }
-        let mut table = self.resources.buffers().snapshot().unwrap_or_default();
-        let end = start as usize + slots.len();
-        table.resize(table.len().max(end), None);
-        table[start as usize..end].clone_from_slice(&slots);
-        drop(self.resources.buffers().set(Some(table)));
         self.buffer_handles(py, &slots, start as usize)
     }
 }

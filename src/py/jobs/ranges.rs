@@ -13,7 +13,7 @@ use crate::ops::batch::{Column, Place};
 use crate::py::jobs::pages::PyPages;
 use crate::py::keep::{Access, Owner};
 use crate::py::sim::PySimKernel;
-use crate::py::{batch, columns, convert, errors, jobs};
+use crate::py::{batch, columns, convert, errors, jobs, memory};
 use crate::sys::os::O_APPEND;
 use crate::sys::syscall::monotonic_ns;
 use crate::sys::Errno;
@@ -104,6 +104,10 @@ struct Laid<'py> {
     starts: Bound<'py, PyAny>,
 }
 
+/// What the columns of a range take, beside those that are there already: offset and size once
+/// more while they are checked, how much is done, its place, its start for Python, its turn.
+const BYTES_OF_A_RANGE: usize = 64;
+
 struct Plan {
     count: u32,
     files: Column<u32>,
@@ -153,7 +157,9 @@ impl Plan {
                 "files, offsets and sizes must be of the same length, not {count} and {other}"
             )));
         }
-        Ok(Plan { count: batch::row_count(count)?, files, offsets, sizes })
+        let count = batch::row_count(count)?;
+        memory::afford(count, BYTES_OF_A_RANGE)?;
+        Ok(Plan { count, files, offsets, sizes })
     }
 
     fn place(self, place: Place) -> PyResult<Rows> {
@@ -178,7 +184,7 @@ impl Plan {
                 (Place::Pieces { base: 0, stride }, total)
             }
             Column::Each(sizes) => {
-                let (mut at, mut starts) = (0u64, Vec::with_capacity(sizes.len()));
+                let (mut at, mut starts) = (0u64, memory::room(sizes.len())?);
                 for size in sizes {
                     starts.push(at);
                     let size = u64::try_from(*size).map_err(|_| bad())?;
@@ -254,7 +260,7 @@ fn lay_each<'py>(
     if given != count as usize {
         return Err(PyValueError::new_err(format!("{given} buffers for {count} ranges")));
     }
-    let mut places = Vec::with_capacity(given);
+    let mut places = memory::room(given)?;
     for (row, buffer) in buffers.iter().enumerate() {
         let memory = owner.keep().export_more(&buffer, access)?;
         let size = plan.sizes.at(row as u32);

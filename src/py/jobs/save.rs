@@ -47,10 +47,11 @@ impl Call<'_> {
             let finished = py.detach(|| engine.finish(NAP_NS));
             py.check_signals()?;
             let finished = self.told(finished)?;
-            self.tell_progress()?;
             if finished.is_some() {
+                // What an exception cannot undo is told to nobody.
                 break;
             }
+            self.tell_progress()?;
         }
         let engine = &mut self.engine;
         match py.detach(|| engine.sync_directory()).pop() {

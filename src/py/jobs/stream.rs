@@ -246,7 +246,12 @@ pub(crate) fn _stream(
     };
     let source = source(file)?;
     let host = jobs::host(kernel);
-    let made = py.detach(|| Stream::new(host, source, settings));
+    let made = loop {
+        match py.detach(|| Stream::new(host.clone(), source.clone(), settings)) {
+            Err(Errno::EINTR) => py.check_signals()?,
+            made => break made,
+        }
+    };
     let mut stream = made
         .map_err(|errno| PyOSError::new_err((errno.0, errno.message(), file.clone().unbind())))?;
     let insisted = stream.pump().insist();

@@ -83,6 +83,9 @@ impl PyQueue {
     /// Visit the users' objects, and no buffer (I7).
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let mut found = Ok(());
+        if !self.0.is_there() {
+            return found;
+        }
         self.queue.try_keeps(|keep| {
             let token = keep.token();
             if found.is_ok() && !token.is_null() {
@@ -96,6 +99,9 @@ impl PyQueue {
 
     /// Break cycles through the users' objects: each becomes None.
     pub(super) fn forget_users(&self) {
+        if !self.0.is_there() {
+            return;
+        }
         Python::attach(|py| {
             let mut old = Vec::new();
             self.queue.try_keeps(|keep| {
@@ -139,6 +145,9 @@ impl PyQueue {
 
 impl Drop for PyQueue {
     fn drop(&mut self) {
+        if !self.0.is_there() {
+            return;
+        }
         // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way.
         Python::attach(|py| {
             let pending = errors::Pending::save(py);

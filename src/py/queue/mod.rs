@@ -4,6 +4,8 @@ mod arguments;
 mod close;
 pub(crate) mod completion;
 
+use std::ops::Deref;
+
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -12,12 +14,13 @@ use pyo3::PyTraverseError;
 
 use crate::bulk::queue::{Done, FileError, Options, Queue, QueueError};
 use crate::py::convert::{file_number, patience};
-use crate::py::errors;
 use crate::py::jobs::{host, way, NAP_NS};
 use crate::py::keep::Keep;
 use crate::py::kernel::AnyKernel;
+use crate::py::made::Made;
 use crate::py::sim::PySimKernel;
 use crate::py::stage::MUCH;
+use crate::py::{errors, memory};
 use crate::ring::error::RingError;
 
 use arguments::{exports, offset_of, operation};
@@ -27,13 +30,28 @@ use completion::{empty_list, PyIoCompletion};
 /// released: what is not released leaks (I2).
 type Kept = Box<Keep>;
 
+/// What the books of a queue take for each request and each file, at most.
+const BYTES_OF_A_REQUEST: usize = 512;
+const BYTES_OF_A_FILE: usize = 64;
+
 /// The compiled half of `uring_rs.IoQueue`.
 #[pyclass(name = "_IoQueue", module = "uring_rs._uring", frozen, subclass, weakref)]
-pub(crate) struct PyQueue {
+pub(crate) struct PyQueue(Made<Inner>);
+
+/// What an `IoQueue` is made of.
+pub(crate) struct Inner {
     queue: Queue<AnyKernel, Kept>,
     /// Exports of the registered buffers, taken by whoever closes the queue.
     registered: std::sync::Mutex<Option<Kept>>,
     on_linux: bool,
+}
+
+impl Deref for PyQueue {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 /// The exception for what the engine said.
@@ -92,6 +110,8 @@ impl PyQueue {
             files: within("files", files, 32_768)?,
             way: self::way(way)?,
         };
+        memory::afford(options.depth, BYTES_OF_A_REQUEST)?;
+        memory::afford(options.files, BYTES_OF_A_FILE)?;
         let host = host(kernel);
         let on_linux = matches!(host, AnyKernel::Linux(_));
         let mut keep = Kept::default();
@@ -100,11 +120,14 @@ impl PyQueue {
         });
         match made {
             Ok(queue) => {
-                if let Some(refusal) = queue.refusal() {
-                    crate::py::jobs::tell(py, refusal)?;
-                }
+                let told = queue.refusal().map(|refusal| crate::py::jobs::tell(py, refusal));
                 let registered = std::sync::Mutex::new(Some(keep));
-                Ok(PyQueue { queue, registered, on_linux })
+                let queue = PyQueue(Made::new(Inner { queue, registered, on_linux }));
+                if let Err(error) = told.transpose() {
+                    queue.close_within(py, None)?;
+                    return Err(error);
+                }
+                Ok(queue)
             }
             Err(error) => {
                 keep.release(py);

@@ -2,7 +2,6 @@
 //! `ZcrxBuffer`, a piece of what has arrived.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -11,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::py::errors;
+use crate::py::lent::{By, Kept, Lent};
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::ring::zcrx::{Ifq, IfqConfig};
@@ -52,13 +52,7 @@ impl PyZcrxQueue {
         if self.ifq.bytes(offset, nbytes).is_none() {
             return Err(PyValueError::new_err("not within the queue's memory"));
         }
-        Ok(PyZcrxBuffer {
-            ifq: self.ifq.clone(),
-            offset,
-            nbytes,
-            released: AtomicBool::new(false),
-            exports: AtomicU32::new(0),
-        })
+        Ok(PyZcrxBuffer { ifq: self.ifq.clone(), offset, nbytes, lent: Lent::default() })
     }
 
     fn __repr__(&self) -> String {
@@ -74,22 +68,21 @@ pub(crate) struct PyZcrxBuffer {
     ifq: Arc<Ifq>,
     offset: u64,
     nbytes: u32,
-    released: AtomicBool,
-    exports: AtomicU32,
+    lent: Lent,
 }
 
 impl PyZcrxBuffer {
-    fn give_back(&self) {
-        if !self.released.swap(true, Ordering::AcqRel) {
-            self.ifq.give_back(self.offset, self.nbytes);
-        }
+    fn give_back(&self) -> Result<(), Kept> {
+        self.lent.end()?;
+        self.ifq.give_back(self.offset, self.nbytes);
+        Ok(())
     }
 }
 
 impl Drop for PyZcrxBuffer {
     fn drop(&mut self) {
         // No view is left: each held a reference (I2).
-        self.give_back();
+        let _ = self.give_back();
     }
 }
 
@@ -100,11 +93,10 @@ impl PyZcrxBuffer {
     /// Raises:
     ///     BufferError: a view of it is still in use.
     fn release(&self) -> PyResult<()> {
-        if self.exports.load(Ordering::Acquire) > 0 {
-            return Err(PyBufferError::new_err("a view of the buffer is still in use"));
+        match self.give_back() {
+            Ok(()) | Err(Kept::Already) => Ok(()),
+            Err(_) => Err(PyBufferError::new_err("a view of the buffer is still in use")),
         }
-        self.give_back();
-        Ok(())
     }
 
     fn __len__(&self) -> usize {
@@ -133,23 +125,23 @@ impl PyZcrxBuffer {
         flags: c_int,
     ) -> PyResult<()> {
         let this = slf.get();
-        if view.is_null() || this.released.load(Ordering::Acquire) {
-            return Err(PyBufferError::new_err("the buffer was given back"));
-        }
         let Some(base) = this.ifq.bytes(this.offset, this.nbytes) else {
             return Err(PyBufferError::new_err("not within the queue's memory"));
         };
+        if view.is_null() || !this.lent.enter(By::View) {
+            return Err(PyBufferError::new_err("the buffer was given back"));
+        }
         let (base, len) = (base.cast(), this.nbytes as ffi::Py_ssize_t);
         // SAFETY: the view holds a reference to `slf`, which keeps the memory (I2, I5).
         if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), base, len, 1, flags) } != 0 {
+            this.lent.leave(By::View);
             return Err(PyErr::fetch(slf.py()));
         }
-        this.exports.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
     unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
-        self.exports.fetch_sub(1, Ordering::AcqRel);
+        self.lent.leave(By::View);
     }
 }
 

@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyIterator, PyList, PyString};
 use super::host::PyHost;
 use super::result::{os_error, StatType};
 use crate::bulk::tree::stat::{stat_all, Answer};
+use crate::py::memory;
 use crate::sys::tree as sys;
 use crate::sys::Errno;
 
@@ -38,7 +39,7 @@ impl<'py> Paths<'py> {
         if let Ok(text) = given.cast::<PyString>() {
             self.push_text(text)?;
         } else if let Ok(bytes) = given.cast::<PyBytes>() {
-            self.bytes.extend_from_slice(bytes.as_bytes());
+            memory::extend(&mut self.bytes, bytes.as_bytes())?;
         } else {
             // SAFETY: a valid object; runs its __fspath__, and no lock is held (I6).
             let path = unsafe {
@@ -46,31 +47,29 @@ impl<'py> Paths<'py> {
             };
             match (path.cast::<PyString>(), path.cast::<PyBytes>()) {
                 (Ok(text), _) => self.push_text(text)?,
-                (_, Ok(bytes)) => self.bytes.extend_from_slice(bytes.as_bytes()),
+                (_, Ok(bytes)) => memory::extend(&mut self.bytes, bytes.as_bytes())?,
                 _ => return Err(PyTypeError::new_err("a path must be str, bytes or os.PathLike")),
             }
         }
         if self.bytes[start..].contains(&0) {
             return Err(PyValueError::new_err("embedded null byte"));
         }
-        self.bytes.push(0);
-        self.starts.push(start);
-        self.given.push(given);
+        memory::extend(&mut self.bytes, &[0])?;
+        memory::push(&mut self.starts, start)?;
+        memory::push(&mut self.given, given)?;
         Ok(())
     }
 
     fn push_text(&mut self, text: &Bound<'py, PyString>) -> PyResult<()> {
         if let Ok(text) = text.to_str() {
-            self.bytes.extend_from_slice(text.as_bytes());
-            return Ok(());
+            return memory::extend(&mut self.bytes, text.as_bytes());
         }
         // With lone surrogates, which stand for bytes that are not UTF-8.
         // SAFETY: a valid str; a new reference to bytes comes back (I6).
         let encoded = unsafe {
             Bound::from_owned_ptr_or_err(text.py(), ffi::PyUnicode_EncodeFSDefault(text.as_ptr()))?
         };
-        self.bytes.extend_from_slice(encoded.cast::<PyBytes>()?.as_bytes());
-        Ok(())
+        memory::extend(&mut self.bytes, encoded.cast::<PyBytes>()?.as_bytes())
     }
 
     fn take(&mut self, from: &Bound<'py, PyIterator>) -> PyResult<usize> {

@@ -11,6 +11,8 @@ use pyo3::types::PyBytes;
 use super::host::PyHost;
 use super::result::{os_error, StatType};
 use crate::bulk::tree::walk::{Batch, Found, Options, Walk};
+use crate::py::errors;
+use crate::ring::fork;
 use crate::sys::Errno;
 
 struct Under {
@@ -33,12 +35,26 @@ pub(crate) struct PyTreeWalk {
     options: Options,
     collect: bool,
     as_bytes: bool,
-    process: u32,
+    /// The process that began it (I9).
+    generation: u32,
 }
 
 impl PyTreeWalk {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Take out what is under way; None at the end.
+    fn take(&self) -> PyResult<Option<Box<Under>>> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, State::Busy) {
+            State::Between(under) => Ok(Some(under)),
+            State::Done => {
+                *state = State::Done;
+                Ok(None)
+            }
+            State::Busy => Err(PyValueError::new_err("this walk is under way already")),
+        }
     }
 
     /// Put the state back, unless the walk was closed meanwhile.
@@ -126,8 +142,10 @@ impl PyTreeWalk {
         }
         let options = Options { stat, follow, threads };
         let under = Under { walk: Walk::new(top, options), batch: Batch::default(), next: 0 };
-        let (state, process) = (Mutex::new(State::Between(Box::new(under))), std::process::id());
-        Ok(PyTreeWalk { state, options, collect, as_bytes, process })
+        fork::watch();
+        let state = Mutex::new(State::Between(Box::new(under)));
+        let generation = fork::generation();
+        Ok(PyTreeWalk { state, options, collect, as_bytes, generation })
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -138,19 +156,16 @@ impl PyTreeWalk {
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        if self.generation != fork::generation() {
+            // Parent and child share the places in the folders, and would each miss names.
+            let text = "this walk belongs to the parent process: begin one of your own after fork";
+            return Err(errors::named(py, "ForkedRing", None, text));
+        }
         // Taken out, so that no lock is held over anything that takes time or runs Python (I6).
-        let taken = std::mem::replace(&mut *self.lock(), State::Busy);
-        let mut under = match taken {
-            State::Between(under) => under,
-            State::Done => {
-                *self.lock() = State::Done;
-                return Ok(None);
-            }
-            State::Busy => return Err(PyValueError::new_err("this walk is under way already")),
-        };
+        let Some(mut under) = self.take()? else { return Ok(None) };
         loop {
             match under.batch.get(under.next) {
-                None => match self.fetch_checked(py, &mut under) {
+                None => match self.fetch(py, &mut under) {
                     Ok(true) => {}
                     Ok(false) => {
                         self.put_back(None);
@@ -179,15 +194,5 @@ impl PyTreeWalk {
     fn close(&self) {
         let taken = std::mem::replace(&mut *self.lock(), State::Done);
         drop(taken);
-    }
-}
-
-impl PyTreeWalk {
-    fn fetch_checked(&self, py: Python<'_>, under: &mut Under) -> PyResult<bool> {
-        if std::process::id() != self.process {
-            // Parent and child share the places in the folders, and would each miss names.
-            return Err(PyRuntimeError::new_err("this walk belongs to the parent process"));
-        }
-        self.fetch(py, under)
     }
 }

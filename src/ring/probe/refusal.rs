@@ -99,7 +99,54 @@ impl std::error::Error for Refusal {}
 
 /// Find out why io_uring_setup(2) of `entries` entries failed with `errno`.
 pub fn diagnose(errno: Errno, entries: u32) -> Refusal {
-    diagnose_in(errno, entries, &environment())
+    diagnose_in("io_uring_setup", errno, entries, &environment())
+}
+
+/// The same of another call, made on a ring that could be set up.
+pub fn diagnose_call(call: &str, errno: Errno) -> Refusal {
+    diagnose_in(call, errno, 1, &environment())
+}
+
+/// The kernel has io_uring, but not what this library cannot do without.
+pub fn too_old(what: &str, since: (u8, u8)) -> Refusal {
+    let env = environment();
+    let (cause, kernel) = (Cause::OldKernel, &env.kernel);
+    let reason =
+        format!("Linux {kernel} has no {what}, which came with Linux {}.{}", since.0, since.1);
+    Refusal { cause, errno: Errno::ENOSYS, reason, hint: hint(cause, &env) }
+}
+
+/// What io_uring_register(2) may have meant by ENOMEM: the limit of what this user locks.
+pub fn explain_register(errno: Errno) -> Option<String> {
+    explain_register_in(errno, &environment())
+}
+
+fn explain_register_in(errno: Errno, env: &Environment) -> Option<String> {
+    let limit = env.memlock_soft.filter(|_| errno == Errno::ENOMEM && !env.may_lock)?;
+    Some(format!(
+        "RLIMIT_MEMLOCK is {}, for all that the rings and registered buffers of this user lock \
+         together; register less, or raise it (ulimit -l, at most {})",
+        bytes(limit),
+        env.memlock_hard.map_or("unlimited".into(), bytes)
+    ))
+}
+
+/// Why `what` had no room in this process (ENOMEM), though io_uring_setup(2) made the ring.
+pub fn diagnose_room(what: &str) -> Refusal {
+    let allowed = syscall::read_small_file("/proc/sys/vm/max_map_count").unwrap_or_default();
+    Refusal {
+        cause: Cause::Memory,
+        errno: Errno::ENOMEM,
+        reason: format!(
+            "{what} failed with ENOMEM: the process has as many mappings as it may \
+             (vm.max_map_count is {}), as much address space (RLIMIT_AS), or the system has no \
+             memory",
+            allowed.trim()
+        ),
+        hint: "use fewer entries, close rings or give other memory back, or raise the limit \
+               (ulimit -v; as root: sysctl -w vm.max_map_count=...)"
+            .into(),
+    }
 }
 
 /// Bytes that the kernel locks for a ring of `entries` entries and twice as many completions.
@@ -112,7 +159,7 @@ pub fn ring_bytes(entries: u32) -> u64 {
     pages(64 + sq * (2 * 16 + 4)) + pages(sq * 64)
 }
 
-fn diagnose_in(errno: Errno, entries: u32, env: &Environment) -> Refusal {
+fn diagnose_in(call: &str, errno: Errno, entries: u32, env: &Environment) -> Refusal {
     let filtered = env.seccomp_mode == Some(2);
     let cause = match errno {
         Errno::EPERM if sysctl_forbids(env) => Cause::Sysctl,
@@ -134,11 +181,8 @@ fn diagnose_in(errno: Errno, entries: u32, env: &Environment) -> Refusal {
         _ if filtered => Cause::Seccomp,
         _ => Cause::Unknown,
     };
-    let mut reason = format!(
-        "io_uring_setup failed with {}: {}",
-        errno.name(),
-        reason(cause, errno, entries, env)
-    );
+    let mut reason =
+        format!("{call} failed with {}: {}", errno.name(), reason(cause, errno, entries, env));
     if filtered && matches!(cause, Cause::Sysctl | Cause::SecurityModule) {
         reason.push_str(" (and a seccomp filter is active, which may refuse too)");
     }
@@ -281,7 +325,7 @@ mod tests {
 
     /// The diagnosis must have this cause and say these words.
     fn expect(errno: Errno, env: &Environment, cause: Cause, reason: &str, hint: &str) {
-        let refusal = diagnose_in(errno, 1024, env);
+        let refusal = diagnose_in("io_uring_setup", errno, 1024, env);
         assert_eq!((refusal.cause, refusal.errno), (cause, errno), "{refusal}");
         assert!(refusal.reason.contains(reason), "no {reason:?} in {:?}", refusal.reason);
         assert!(refusal.reason.contains(errno.name()), "{}", refusal.reason);
@@ -316,6 +360,18 @@ mod tests {
             let filtered = Environment { seccomp_mode: Some(2), ..admitted };
             expect(Errno::EPERM, &filtered, Cause::Seccomp, "seccomp", "profile");
         }
+    }
+
+    #[test]
+    fn registering_past_the_limit_names_it() {
+        let said = explain_register_in(Errno::ENOMEM, &host()).unwrap();
+        assert!(said.contains("RLIMIT_MEMLOCK is 64 KiB") && said.contains("8.0 MiB"), "{said}");
+        // Nothing else, and nobody whom the limit does not bind, is told of it.
+        assert_eq!(explain_register_in(Errno::EFAULT, &host()), None);
+        let free = Environment { may_lock: true, ..host() };
+        assert_eq!(explain_register_in(Errno::ENOMEM, &free), None);
+        let unlimited = Environment { memlock_soft: None, ..host() };
+        assert_eq!(explain_register_in(Errno::ENOMEM, &unlimited), None);
     }
 
     #[test]
@@ -359,8 +415,11 @@ mod tests {
 
     #[test]
     fn invalid_requests_are_told_apart() {
-        assert_eq!(diagnose_in(Errno::EINVAL, 0, &host()).cause, Cause::ZeroEntries);
-        let many = diagnose_in(Errno::EINVAL, 32769, &host());
+        assert_eq!(
+            diagnose_in("io_uring_setup", Errno::EINVAL, 0, &host()).cause,
+            Cause::ZeroEntries
+        );
+        let many = diagnose_in("io_uring_setup", Errno::EINVAL, 32769, &host());
         assert_eq!(many.cause, Cause::TooManyEntries);
         assert!(many.reason.contains("32769") && many.hint.contains("32768"), "{many}");
         expect(Errno::EINVAL, &host(), Cause::Flags, "6.18.44", "flags");
@@ -370,7 +429,7 @@ mod tests {
     fn any_errno_has_a_diagnosis() {
         for number in 0..200 {
             for env in [host(), Environment::default()] {
-                let refusal = diagnose_in(Errno(number), 8, &env);
+                let refusal = diagnose_in("io_uring_setup", Errno(number), 8, &env);
                 assert!(!refusal.hint.is_empty() && refusal.reason.len() > 30, "{refusal}");
             }
         }

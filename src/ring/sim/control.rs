@@ -1,6 +1,6 @@
 //! What a test does to a simulated kernel from outside, and what it reads from the record.
 
-use super::faults::{Call, FaultPlan};
+use super::faults::{Call, FaultPlan, Made};
 use super::files::Object;
 use super::sockets::loopback;
 use super::world::{Completed, Event, Submitted, World};
@@ -215,6 +215,16 @@ impl SimKernel {
     /// Add to the fault plan. Numbers count from now.
     pub fn plan(&self, plan: &FaultPlan) {
         self.act(|world| world.faults.plan(plan));
+    }
+
+    /// Keep a list of every call that is made from now on.
+    pub fn log_calls(&self) {
+        self.act(|world| world.faults.keep_log());
+    }
+
+    /// The calls made since, in their order.
+    pub fn calls(&self) -> Vec<Made> {
+        self.world().faults.log().to_vec()
     }
 
     /// How many planned faults have not happened yet.

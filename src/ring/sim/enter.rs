@@ -8,6 +8,7 @@ use super::request::read_user;
 use super::world::World;
 use crate::sys::abi::{__kernel_timespec, io_uring_getevents_arg};
 use crate::sys::consts::*;
+use crate::sys::sync::thread;
 use crate::sys::Errno;
 
 /// How much deferred work one round of a wait does at most, unless it waits for more.
@@ -63,13 +64,13 @@ impl World {
     /// Does the calling thread own the ring, as far as anybody does?
     pub(super) fn check_issuer(&self, ring: usize) -> Result<(), Errno> {
         match self.rings[ring].issuer {
-            Some(issuer) if issuer != std::thread::current().id() => Err(Errno::EEXIST),
+            Some(issuer) if issuer != thread::current().id() => Err(Errno::EEXIST),
             _ => Ok(()),
         }
     }
 
     pub(super) fn enter(&mut self, call: Enter) -> Entered {
-        let action = self.faults.call(Call::Enter);
+        let action = self.faults.call(Call::Enter, "io_uring_enter");
         let now = self.now.saturating_add(self.options.call_ns);
         self.advance_to(now);
         if let Some(Action::Err(errno)) = action {

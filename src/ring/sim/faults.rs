@@ -18,6 +18,26 @@ pub enum Call {
     Map,
     /// A plain system call on a file. `ShortSubmit` bounds the bytes it moves.
     Plain,
+    /// A system call that only asks, or sets what is no file's content: fstat(2), ppoll(2),
+    /// eventfd(2), fchmod(2), fcntl(2).
+    Ask,
+    /// munmap(2) of a ring. Nobody is told what it says, so it is counted only.
+    Unmap,
+    /// close(2) of a ring or of a file that was only read; counted only, as above.
+    Close,
+}
+
+/// A call that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its kind.
+    pub call: Call,
+    /// Its number among those of its kind.
+    pub nth: u64,
+    /// The system call's name.
+    pub name: &'static str,
+    /// IORING_REGISTER_*, of io_uring_register(2).
+    pub opcode: u32,
 }
 
 /// What happens to a call.
@@ -93,6 +113,8 @@ pub(super) struct Pending {
     made: BTreeMap<Call, u64>,
     requests: BTreeMap<u64, RequestAction>,
     taken: u64,
+    /// Every call, if that is wanted.
+    log: Option<Vec<Made>>,
 }
 
 impl Pending {
@@ -106,11 +128,33 @@ impl Pending {
         }
     }
 
+    /// Keep a list of every call from now on.
+    pub(super) fn keep_log(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    pub(super) fn log(&self) -> &[Made] {
+        self.log.as_deref().unwrap_or_default()
+    }
+
     /// Count a call; what shall happen to it?
-    pub(super) fn call(&mut self, call: Call) -> Option<Action> {
+    pub(super) fn call(&mut self, call: Call, name: &'static str) -> Option<Action> {
+        self.call_with(call, name, 0)
+    }
+
+    /// The same, of a call that has operations of its own.
+    pub(super) fn call_with(
+        &mut self,
+        call: Call,
+        name: &'static str,
+        opcode: u32,
+    ) -> Option<Action> {
         let made = self.made.entry(call).or_default();
         let nth = *made;
         *made += 1;
+        if let Some(log) = &mut self.log {
+            log.push(Made { call, nth, name, opcode });
+        }
         self.calls.remove(&(call, nth))
     }
 

@@ -96,7 +96,34 @@ pub enum Plain<'a> {
     },
 }
 
+impl Plain<'_> {
+    /// The system call.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Plain::Open { .. } => "openat",
+            Plain::Read { .. } => "preadv2",
+            Plain::Write { .. } => "pwritev2",
+            Plain::Sync { .. } => "fsync",
+            Plain::Punch { .. } | Plain::Allocate { .. } => "fallocate",
+            Plain::Close { .. } => "close",
+            Plain::Look { .. } => "newfstatat",
+            Plain::Rename { .. } => "renameat2",
+            Plain::Unlink { .. } => "unlinkat",
+            Plain::Truncate { .. } => "ftruncate",
+        }
+    }
+}
+
 impl SimKernel {
+    /// A call that only asks: is it planned to fail?
+    pub fn may_fail(&self, name: &'static str) -> Result<(), Errno> {
+        match self.world().faults.call(Call::Ask, name) {
+            Some(Action::Err(errno)) => Err(errno),
+            Some(Action::Interrupt | Action::WakeEarly) => Err(Errno::EINTR),
+            Some(Action::ShortSubmit(_)) | None => Ok(()),
+        }
+    }
+
     /// Carry out a plain call: what a completion would say. With `nowait`, None where it would have
     /// to wait, as the seed and `cold_percent` decide.
     ///
@@ -133,7 +160,7 @@ impl World {
         if nowait && matches!(call, Plain::Read { .. }) && self.rng.chance(cold) {
             return None;
         }
-        let limit = match self.faults.call(Call::Plain) {
+        let limit = match self.faults.call(Call::Plain, call.name()) {
             Some(Action::Err(errno)) => {
                 // A descriptor is gone after close(2), whatever that says.
                 if let Plain::Close { fd } = call {

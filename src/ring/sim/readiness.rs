@@ -9,11 +9,13 @@ use crate::sys::Errno;
 
 impl Readiness for SimKernel {
     fn identity(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        self.may_fail("fstat")?;
         let file = self.world().files.lookup(fd).ok_or(Errno::EBADF)?;
         Ok(FileIdentity::new(0, file))
     }
 
     fn waitable(&self, fd: i32) -> Result<FileIdentity, Errno> {
+        self.may_fail("fstat")?;
         let world = self.world();
         let file = world.files.lookup(fd).ok_or(Errno::EBADF)?;
         match world.files.object(file) {
@@ -23,6 +25,7 @@ impl Readiness for SimKernel {
     }
 
     fn poll(&self, fds: &mut [pollfd], _timeout_ns: Option<u64>) -> Result<u32, Errno> {
+        self.may_fail("ppoll")?;
         let world = self.world();
         let mut ready = 0;
         for each in fds {

@@ -13,6 +13,7 @@ use crate::sys::abi::{
 };
 use crate::sys::consts::*;
 use crate::sys::os::iovec;
+use crate::sys::sync::thread;
 use crate::sys::Errno;
 
 const BUFFERS_MAX: u32 = 16_384;
@@ -26,7 +27,10 @@ impl World {
         arg: *mut c_void,
         nr: u32,
     ) -> Result<u32, Errno> {
-        let action = self.faults.call(Call::Register);
+        let action = {
+            let op = opcode & !IORING_REGISTER_USE_REGISTERED_RING;
+            self.faults.call_with(Call::Register, "io_uring_register", op)
+        };
         let now = self.now.saturating_add(self.options.call_ns);
         self.advance_to(now);
         if let Some(Action::Err(errno)) = action {
@@ -94,7 +98,7 @@ impl World {
             return Err(Errno::EINVAL);
         }
         let last = (0..64u8).rev().find(|op| self.options.ops >> op & 1 == 1).unwrap_or(0);
-        let count = (nr as u8).min(last + 1);
+        let count = nr.min(u32::from(last) + 1) as u8;
         let head = io_uring_probe { last_op: last, ops_len: count, ..Default::default() };
         // SAFETY: the caller of register vouches for room for the head and `nr` entries (I2).
         unsafe { write_user(addr, head) }?;
@@ -117,7 +121,7 @@ impl World {
             return Err(Errno::EBADFD);
         }
         if r.has(IORING_SETUP_SINGLE_ISSUER) {
-            r.issuer = Some(std::thread::current().id());
+            r.issuer = Some(thread::current().id());
         }
         Ok(0)
     }

@@ -9,6 +9,7 @@ use super::memory::RingMemory;
 use super::world::{Map, Ring, SqThread, World};
 use crate::sys::abi::io_uring_params;
 use crate::sys::consts::*;
+use crate::sys::sync::thread;
 use crate::sys::Errno;
 
 const SQ_ENTRIES_MAX: u32 = 32_768;
@@ -61,7 +62,7 @@ impl World {
         entries: u32,
         params: &mut io_uring_params,
     ) -> Result<i32, Errno> {
-        if let Some(Action::Err(errno)) = self.faults.call(Call::Setup) {
+        if let Some(Action::Err(errno)) = self.faults.call(Call::Setup, "io_uring_setup") {
             return Err(errno);
         }
         if params.resv != [0; 3] {
@@ -111,7 +112,7 @@ impl World {
             memory,
             closed: false,
             disabled,
-            issuer: (single && !disabled).then(|| std::thread::current().id()),
+            issuer: (single && !disabled).then(|| thread::current().id()),
             sq_head: self.options.sq_start,
             cq_tail: self.options.cq_start,
             overflow: VecDeque::new(),
@@ -142,7 +143,7 @@ impl World {
     }
 
     pub(super) fn map(&mut self, fd: i32, len: usize, offset: u64) -> Result<NonNull<u8>, Errno> {
-        if let Some(Action::Err(errno)) = self.faults.call(Call::Map) {
+        if let Some(Action::Err(errno)) = self.faults.call(Call::Map, "mmap") {
             return Err(errno);
         }
         let ring = match self.ring_of_fd(fd) {
@@ -159,6 +160,7 @@ impl World {
     }
 
     pub(super) fn unmap(&mut self, addr: NonNull<u8>, len: usize) {
+        self.faults.call(Call::Unmap, "munmap");
         let addr = addr.as_ptr() as usize;
         let Some(at) = self.maps.iter().position(|map| map.addr == addr && map.len == len) else {
             let known = self.maps.iter().find(|map| map.addr == addr).map(|map| map.len);
@@ -176,6 +178,7 @@ impl World {
     }
 
     pub(super) fn close_fd(&mut self, fd: i32) {
+        self.faults.call(Call::Close, "close");
         if self.files.close(fd).is_err() {
             self.violation(format!("close of {fd}, which is not open"));
         }

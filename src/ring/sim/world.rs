@@ -1,7 +1,6 @@
 //! Everything there is in a simulation: rings, requests, files, virtual time, and the record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::thread::ThreadId;
 
 use super::faults::Pending;
 use super::files::{FileId, Files, Queue};
@@ -11,6 +10,7 @@ use super::request::{ReqId, Request, State};
 use super::rng::Rng;
 use crate::sys::abi::io_uring_cqe;
 use crate::sys::consts::*;
+use crate::sys::sync::thread::ThreadId;
 
 /// Virtual time starts here: not 0, so that a deadline computed from nothing is in the past.
 const EPOCH_NS: u64 = 1_000_000_000_000;

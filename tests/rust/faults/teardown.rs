@@ -116,6 +116,20 @@ fn without_synchronous_cancellation_each_request_is_cancelled() {
     }
 }
 
+/// Where only the disk can be waited for, a cancellation says so at once: that does not end the wait,
+/// or the next one would be asked for at once, and so on.
+#[test]
+fn cancellations_that_can_do_nothing_are_few() {
+    let options = Options { cold_percent: 100, worker_ns: SECOND, ..Options::linux(5, 19, 3) };
+    let mut bench = Bench::new(options, &Config::new(8));
+    bench.put(Op::Read(4), 0);
+    bench.enter(0);
+    bench.end();
+    let cancels = bench.sim.submitted();
+    let cancels = cancels.iter().filter(|entry| entry.op == IORING_OP_ASYNC_CANCEL).count();
+    assert!((1..100).contains(&cancels), "{cancels} cancellations");
+}
+
 /// Behind a drain even the cancellations wait: without the synchronous kind there is no way to end
 /// what the drain waits for, so all of it is kept.
 #[test]

@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyString};
 
 use crate::bulk::read_many::{self, Failure, Place};
 use crate::py::keep::{Access, Owner};
+use crate::py::limited;
 
 /// What a file is read into.
 pub(super) enum Target {
@@ -91,7 +92,7 @@ impl Ticket {
             return Err(Failure::NoMemory);
         };
         // SAFETY: a bytes object, which nobody else has seen: its memory is ours to fill (I5).
-        let addr = unsafe { ffi::PyBytes_AS_STRING(bytes.as_ptr()) }.cast_mut().cast();
+        let addr = unsafe { limited::PyBytes_AS_STRING(bytes.as_ptr()) }.cast_mut().cast();
         self.target = Target::Bytes(bytes.unbind(), Place { addr, len: size as usize });
         Ok(())
     }
@@ -106,12 +107,16 @@ fn characters(text: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, *const c_ch
         let (chars, len) = (bytes.as_ptr().cast(), bytes.len());
         return Ok((text, chars, len));
     }
-    // SAFETY: a str object: PyOS_FSPath gives either (I5).
+    // What is ASCII is the same in every encoding of file names, and a str's own memory.
+    // SAFETY: a str object: PyOS_FSPath gives either; its UTF-8 lives as long as it does (I5).
     unsafe {
-        if ffi::PyUnicode_IS_COMPACT_ASCII(text.as_ptr()) != 0 {
-            let chars = ffi::PyUnicode_DATA(text.as_ptr()).cast_const().cast();
-            let len = ffi::PyUnicode_GET_LENGTH(text.as_ptr()) as usize;
-            return Ok((text, chars, len));
+        let mut len = 0;
+        let chars = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &mut len);
+        if chars.is_null() {
+            // A name that is no text, which has surrogates in it.
+            ffi::PyErr_Clear();
+        } else if len == ffi::PyUnicode_GetLength(text.as_ptr()) {
+            return Ok((text, chars, len as usize));
         }
     }
     // SAFETY: as above; a new bytes object or null.
@@ -123,8 +128,9 @@ fn characters(text: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, *const c_ch
 impl Slot {
     /// Its first `len` bytes.
     pub(super) fn filled<'py>(&self, py: Python<'py>, len: usize) -> PyResult<Bound<'py, PyAny>> {
-        let end = (self.start + len) as isize;
-        self.view.bind(py).get_item(PySlice::new(py, self.start as isize, end, 1))
+        // Not PySlice::new, which keeps a reference to each of its numbers for ever (PyO3 0.29).
+        let part = py.get_type::<PySlice>().call1((self.start, self.start + len))?;
+        self.view.bind(py).get_item(part)
     }
 }
 

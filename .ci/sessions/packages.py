@@ -1,0 +1,132 @@
+"""The files that are published: wheels for each Python and libc, the source distribution.
+
+Each is looked into and then installed where nothing else is. `nox -s wheels` leaves them in dist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+from common import MINORS, PROJECT, ROOT, TARGET, cargo, find_python, first_python
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+DIST = ROOT / "dist"
+GNU = ["--zig", "--compatibility", "manylinux2014"]
+MUSL_TARGET = "x86_64-unknown-linux-musl"
+MUSL = ["--zig", "--target", MUSL_TARGET, "--compatibility", "musllinux_1_2"]
+# Only what the interpreter itself brings, and the wheel.
+PIP = ["--no-index", "--no-deps", "--disable-pip-version-check", "--quiet"]
+
+
+def musl_is_here() -> bool:
+    """Whether rustc has a standard library for musl (`rustup target add`)."""
+    asked = ["rustc", "--print", "target-libdir", "--target", MUSL_TARGET]
+    shown = subprocess.run(asked, capture_output=True, text=True)
+    return shown.returncode == 0 and any(Path(shown.stdout.strip()).glob("libstd-*"))
+
+
+def pythons() -> Iterator[str]:
+    """Every interpreter here that wheels are made for."""
+    for minor in MINORS:
+        if found := find_python(f"3.{minor}"):
+            yield found
+
+
+def maturin(session: nox.Session, *options: str) -> None:
+    session.run("maturin", *options, env={"CARGO_TARGET_DIR": str(TARGET)})
+
+
+def build_all(session: nox.Session) -> None:
+    """One wheel for each Python and libc, one in the stable ABI for all, and the sources."""
+    maturin(session, "sdist", "--out", str(DIST))
+    libcs = [GNU]
+    if musl_is_here():
+        libcs.append(MUSL)
+    else:
+        session.warn(f"no musllinux wheels: rustc has no standard library for {MUSL_TARGET}")
+    for libc in libcs:
+        common = ["build", "--release", *libc, "--out", str(DIST)]
+        for python in pythons():
+            maturin(session, *common, "--interpreter", python)
+        first = str(find_python(first_python()))
+        maturin(session, *common, "--interpreter", first, "--features", "abi3")
+
+
+@contextlib.contextmanager
+def empty_environment(session: nox.Session, python: str) -> Iterator[str]:
+    """The interpreter of a new environment with nothing in it but pip."""
+    folder = Path(session.create_tmp()) / "empty"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(python, "-m", "venv", str(folder), external=True)
+    try:
+        yield str(folder / "bin" / "python")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def try_it(session: nox.Session, python: str, package: Path, *options: str) -> None:
+    """Install one file where nothing is, and let it do the README's job."""
+    session.run(python, "-m", "pip", "install", *options, str(package), external=True)
+    session.run(python, "tests/helpers/readme.py", "run-job", python, external=True)
+
+
+def fitting(python: str) -> list[Path]:
+    """The wheels that this interpreter takes, of those for this libc."""
+    show = "import sys; print('cp%d%d' % sys.version_info[:2])"
+    tag = subprocess.run([python, "-c", show], capture_output=True, text=True).stdout.strip()
+    wheels = [*DIST.glob(f"*-{tag}-{tag}-manylinux*.whl"), *DIST.glob("*-abi3-manylinux*.whl")]
+    return sorted(wheels)
+
+
+@nox.session(python=first_python(), default=False)
+def wheels(session: nox.Session) -> None:
+    """Every file that would be published, into dist, each tried in an empty environment."""
+    from helpers.evidence import record
+    from helpers.wheels import check
+
+    begin = time.monotonic()
+    cargo(session, "clippy", "--features", "abi3", "--", "-D", "warnings")
+    session.install("maturin[zig]>=1.9,<2", "auditwheel>=6")
+    shutil.rmtree(DIST, ignore_errors=True)
+    build_all(session)
+    made = sorted(DIST.glob("*.whl"))
+    for wheel in made:
+        check(wheel)
+        session.run("auditwheel", "show", str(wheel))
+    tried = 0
+    for python in pythons():
+        for wheel in fitting(python):
+            with empty_environment(session, python) as fresh:
+                try_it(session, fresh, wheel, *PIP)
+            tried += 1
+        with empty_environment(session, python) as fresh:
+            (sdist,) = DIST.glob("*.tar.gz")
+            # With what it needs to be built fetched, as for anybody who installs it.
+            try_it(session, fresh, sdist, "--quiet")
+        tried += 1
+    musl = [wheel for wheel in made if "musllinux" in wheel.name]
+    figures = {
+        "manylinux wheels": len(made) - len(musl),
+        "musllinux wheels": len(musl),
+        "installed in empty environments": tried,
+        "largest wheel, KiB": max(wheel.stat().st_size for wheel in made) // 1024,
+    }
+    record("wheels", command="nox -s wheels", seconds=time.monotonic() - begin, figures=figures)
+
+
+@nox.session(python=first_python(), default=False)
+def audit(session: nox.Session) -> None:
+    """Licences, sources and known holes of everything that is built in or tested with."""
+    session.install("pip-audit>=2.7", *nox.project.dependency_groups(PROJECT, "test"))
+    if shutil.which("cargo-deny") is None:
+        session.error("cargo-deny is missing: cargo install cargo-deny --locked")
+    session.run("cargo", "deny", "check", *(session.posargs or ["bans", "licenses", "sources"]))
+    session.run("pip-audit", "--progress-spinner", "off", "--skip-editable")

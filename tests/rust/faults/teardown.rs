@@ -299,7 +299,7 @@ fn a_sleeping_poll_thread_is_woken_to_close() {
 }
 
 /// A cancellation that was taken back before the kernel saw it never comes back: closing neither
-/// waits for it nor leaves the requests uncancelled because of it. Found by fuzzing.
+/// waits for it nor leaves the requests uncancelled because of it.
 #[test]
 fn a_cancellation_that_was_taken_back_is_not_waited_for() {
     for (_, options, config) in kinds() {

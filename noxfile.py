@@ -14,6 +14,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent.resolve() / ".ci" / "sessions"))
 
 # Imported for their sessions, which run in the order of the list below.
+import fuzz
 import gate
 import long
 import packages
@@ -32,6 +33,7 @@ nox.options.stop_on_first_error = False
 
 __all__ = [
     "faults",
+    "fuzz",
     "gate",
     "long",
     "misuse",

@@ -76,8 +76,10 @@ impl<H: Host> RingPump<H> {
         unsafe { self.ring.payload(index).write(request) };
         let mut staged = self.ring.stage(index, work.entry());
         if matches!(staged, Err(RingError::SqFull)) {
-            self.enter(0, 0)?;
-            staged = self.ring.stage(index, work.entry());
+            staged = match self.enter(0, 0) {
+                Ok(()) => self.ring.stage(index, work.entry()),
+                Err(error) => Err(error),
+            };
         }
         match staged {
             Ok(_) => {
@@ -183,7 +185,7 @@ impl<H: Host> RingPump<H> {
         if work.repeatable() && cut.iter().any(|errno| event.res == -errno.0) {
             again.push(request);
         } else {
-            ended.push(Ended { token: request.token, result: event.res });
+            ended.push(Ended { token: request.token, result: work.told(event.res) });
         }
     }
 

@@ -85,6 +85,20 @@ impl Work {
         !matches!(self, Work::Close { .. })
     }
 
+    /// What a completion says came of it; EIO where that cannot be: more bytes than were asked for, or
+    /// no error number (MAX_ERRNO is the kernel's own bound).
+    pub fn told(&self, result: i32) -> i32 {
+        const MAX_ERRNO: i32 = 4095;
+        let absurd = match *self {
+            Work::Read { len, .. } | Work::Write { len, .. } => i64::from(result) > i64::from(len),
+            Work::Open { .. } | Work::Fsync { .. } | Work::Close { .. } => false,
+        };
+        if absurd || result < -MAX_ERRNO {
+            return -Errno::EIO.0;
+        }
+        result
+    }
+
     /// The descriptor that is open, with nobody to close it, when the work has ended with this
     /// result and nobody asks after it, or was never begun (None).
     pub fn left_open(&self, result: Option<i32>) -> Option<i32> {
@@ -105,4 +119,26 @@ pub struct Ended {
     pub token: u64,
     /// As completions have it: negative is an errno.
     pub result: i32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_not_believed() {
+        let (fd, offset, eio) = (5, 0, -Errno::EIO.0);
+        let read = Work::Read { fd, addr: core::ptr::null_mut(), len: 10, offset };
+        let write = Work::Write { fd, addr: core::ptr::null(), len: 10, offset };
+        for work in [read, write] {
+            for result in [-4095, -1, 0, 1, 10] {
+                assert_eq!(work.told(result), result);
+            }
+            for result in [11, i32::MAX, -4096, i32::MIN] {
+                assert_eq!(work.told(result), eio);
+            }
+        }
+        let sync = Work::Fsync { fd, data_only: false };
+        assert_eq!((sync.told(0), sync.told(i32::MIN)), (0, eio));
+    }
 }

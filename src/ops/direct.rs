@@ -39,7 +39,8 @@ impl FdArray {
 
 /// Empty a slot.
 pub fn close(slot: u32) -> io_uring_sqe {
-    io_uring_sqe { file_index: slot + 1, ..entry(IORING_OP_CLOSE, 0) }
+    // Never 0, which would close descriptor 0: there is no slot with the last number.
+    io_uring_sqe { file_index: slot.saturating_add(1), ..entry(IORING_OP_CLOSE, 0) }
 }
 
 /// Give the file in `slot` an ordinary descriptor; the entry needs IOSQE_FIXED_FILE.

@@ -20,6 +20,7 @@ pub mod path;
 pub mod pipe;
 pub mod poll;
 pub mod provided;
+pub mod received;
 pub mod send;
 pub mod socket;
 pub mod space;

@@ -3,7 +3,7 @@
 use crate::ops::args::Args;
 use crate::ops::entry;
 use crate::ops::path::Place;
-use crate::sys::abi::{io_uring_sqe, statx as Statx};
+use crate::sys::abi::{io_uring_sqe, statx as Statx, statx_timestamp};
 use crate::sys::consts::*;
 use std::ffi::CString;
 
@@ -31,4 +31,14 @@ pub fn statx(at: Place, flags: u32, mask: u32) -> (io_uring_sqe, Args) {
         ..entry(IORING_OP_STATX, at.dir_fd)
     };
     (sqe, Args::Statx(args))
+}
+
+/// Nanoseconds since 1970. Seconds of 64 bits make more of them than fit into 64 bits.
+pub fn nanoseconds(time: statx_timestamp) -> i128 {
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+/// Seconds since 1970, as `os.stat_result` has them.
+pub fn seconds(time: statx_timestamp) -> f64 {
+    time.tv_sec as f64 + 1e-9 * f64::from(time.tv_nsec)
 }

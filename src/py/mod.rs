@@ -106,7 +106,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
     m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
     #[cfg(debug_assertions)]
-    m.add_function(wrap_pyfunction!(planted::_plant, m)?)?;
+    // Not into `__all__`: the stub does not know it.
+    m.setattr("_plant", wrap_pyfunction!(planted::_plant, m)?)?;
     // While Python is whole: later, what is in flight can only be leaked.
     py.import("atexit")?.call_method1("register", (m.getattr("_close_all")?,))?;
     Ok(())

@@ -11,13 +11,11 @@ use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::ops::address::SockAddr;
-use crate::ops::cmsg::Control;
+use crate::ops::received;
 use crate::py::lent::{By, Kept, Lent};
 use crate::py::results::Message;
 use crate::ring::bufring::book::Kind;
 use crate::ring::bufring::{How, Part, Use};
-use crate::sys::abi::io_uring_recvmsg_out;
 
 enum Slot {
     /// Nobody has looked at it.
@@ -95,30 +93,10 @@ impl Picked {
 
 /// Take what a multishot recvmsg wrote before the payload apart; the part is the payload then.
 fn take_apart(part: &mut Part, name: usize, control: usize) -> Message {
-    const HEADER: usize = core::mem::size_of::<io_uring_recvmsg_out>();
-    let nothing = || Message::new(SockAddr::default(), Vec::new(), 0);
-    if part.len() < HEADER + name + control {
-        part.narrow(part.len(), 0);
-        return nothing();
-    }
-    let from = part.address();
-    // SAFETY: so many bytes are there; they are the caller's since the completion was seen, and
-    // only copied (I5).
-    let out = unsafe { from.cast::<io_uring_recvmsg_out>().read_unaligned() };
-    let mut sender = SockAddr::new();
-    let name_len = (out.namelen as usize).min(name);
-    let mut items = Control::with_room(control.min(out.controllen as usize));
-    // SAFETY: as above; both have room for what is copied (I5).
-    unsafe {
-        let to = sender.as_mut_ptr().cast::<u8>();
-        core::ptr::copy_nonoverlapping(from.add(HEADER), to, name_len);
-        let to = items.as_mut_ptr().cast::<u8>();
-        core::ptr::copy_nonoverlapping(from.add(HEADER + name), to, items.len());
-    }
-    sender.set_len(name_len as u32);
-    let ancillary = items.decode(items.len());
-    part.narrow(HEADER + name + control, part.len());
-    Message::new(sender, ancillary, out.flags as i32)
+    // SAFETY: the part's own bytes; they are the caller's since the completion was seen (I5).
+    let got = unsafe { received::take_apart(part.address(), part.len(), name, control) };
+    part.narrow(got.payload, part.len());
+    Message::new(got.sender, got.ancillary, got.flags)
 }
 
 /// Memory of a pool that is yours: what was received into it, or room to fill.

@@ -2,7 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::sys::abi::{statx as Statx, statx_timestamp};
+use crate::ops::stat::{nanoseconds, seconds};
+use crate::sys::abi::statx as Statx;
 use crate::sys::consts::*;
 use crate::sys::os::makedev;
 
@@ -30,16 +31,6 @@ impl PyStatxResult {
         // SAFETY: all bytes of a structure of ours, which has no padding (I1).
         unsafe { core::slice::from_raw_parts(start, size_of::<Statx>()) }
     }
-}
-
-/// Nanoseconds since 1970. Seconds of 64 bits make more of them than fit into 64 bits.
-fn nanoseconds(time: statx_timestamp) -> i128 {
-    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
-}
-
-/// Seconds since 1970, as `os.stat_result` has them.
-fn seconds(time: statx_timestamp) -> f64 {
-    time.tv_sec as f64 + 1e-9 * f64::from(time.tv_nsec)
 }
 
 #[pymethods]

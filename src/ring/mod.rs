@@ -493,10 +493,13 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// reserved again: `each` gets their indices, to release the payloads and free them.
     pub fn discard(&mut self, mut each: impl FnMut(u32)) -> u32 {
         let Some(slots) = self.slots.as_mut() else { return 0 };
-        let batches = &mut self.batches;
+        let (batches, cancelling) = (&mut self.batches, &mut self.cancelling);
         let mut taken_back = |key: u64| {
             if key & 0xff == Kind::Batch as u64 {
                 batches.taken_back(key);
+            } else if key == slots::internal_key(Kind::Internal) {
+                // It never comes back, and closing would wait for it and cancel nothing more.
+                *cancelling = cancelling.saturating_sub(1);
             } else if let Some(index) = slots.lookup(key) {
                 slots.deactivate(index);
                 each(index);

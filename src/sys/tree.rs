@@ -186,23 +186,27 @@ impl Listing {
                     return Ok(None);
                 }
             }
-            // struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name.
-            let record = &self.bytes[self.at..self.end];
-            let length = usize::from(u16::from_ne_bytes([record[16], record[17]]));
-            let (start, stop) = (self.at + 19, self.at + length.max(20));
-            self.at = stop;
-            let name = CStr::from_bytes_until_nul(self.bytes.get(start..stop).unwrap_or_default())
-                .map_err(|_| Errno::EIO)?;
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
+            let records = &self.bytes[self.at..self.end];
+            let (found, length) = directory_entry(records).ok_or(Errno::EIO)?;
+            let skipped = matches!(found.name.to_bytes(), b"." | b"..");
+            let at = self.at;
+            self.at += length;
+            if !skipped {
+                // Borrowed anew, as the loop would otherwise hold the first borrow over its turns.
+                let (found, _) = directory_entry(&self.bytes[at..self.end]).ok_or(Errno::EIO)?;
+                return Ok(Some(found));
             }
-            // Borrowed anew, as the loop would otherwise hold the first borrow over its turns.
-            let kind = self.bytes[start - 1];
-            let name =
-                CStr::from_bytes_until_nul(&self.bytes[start..stop]).map_err(|_| Errno::EIO)?;
-            return Ok(Some(Entry { name, kind }));
         }
     }
+}
+
+/// The first of the records that getdents64(2) wrote, and how long it is. None for what is no
+/// record: too short, longer than what was written, or with a name that does not end.
+pub fn directory_entry(records: &[u8]) -> Option<(Entry<'_>, usize)> {
+    // struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name.
+    let length = usize::from(u16::from_ne_bytes([*records.get(16)?, *records.get(17)?]));
+    let name = CStr::from_bytes_until_nul(records.get(19..length)?).ok()?;
+    Some((Entry { name, kind: records[18] }, length))
 }
 
 /// mkdirat(2).

@@ -252,11 +252,17 @@ impl<H: QueueHost> RingCarrier<H> {
     fn cancel_by_entry(&mut self, key: u64) -> Result<bool, RingError> {
         let sqe = ops::cancel::by_key(key);
         self.ring.push_internal(sqe)?;
-        if let Some(plan) = self.ring.plan_submit(0)? {
-            let kernel = self.ring.kernel().clone();
-            plan.run(&kernel, None, 0)?;
+        let Some(plan) = self.ring.plan_submit(0)? else { return Ok(true) };
+        let kernel = self.ring.kernel().clone();
+        let entered = plan.run(&kernel, None, 0);
+        if self.ring.pending() > 0 {
+            // Not taken, and the next hand-over would take it back unseen.
+            self.ring.sq().unpublish();
+            self.ring.discard(|_| {});
+            entered?;
+            return Err(RingError::Sys(Call::Enter, Errno::EAGAIN));
         }
-        Ok(true)
+        entered.map(|_| true)
     }
 
     /// Ask the kernel to stop everything.

@@ -208,7 +208,7 @@ impl<K> Table<K> {
             return false;
         }
         // An impossible answer is not believed.
-        let lie = result > 0 && result as u64 > entry.most;
+        let lie = (result > 0 && result as u64 > entry.most) || result < -4095;
         entry.result = if lie { -Errno::EIO.0 } else { result };
         entry.state = State::Done;
         self.done.push_back(index);

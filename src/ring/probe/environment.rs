@@ -87,8 +87,8 @@ pub fn environment() -> Environment {
     }
 }
 
-/// The part of the state that the kernel tells through files.
-fn from_files(read: impl Fn(&str) -> Option<String>) -> Environment {
+/// The part of the state that the kernel tells through files, of which `read` gives the text.
+pub fn from_files(read: impl Fn(&str) -> Option<String>) -> Environment {
     let number = |path: &str| read(path)?.trim().parse::<i64>().ok();
     let status = read("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {

@@ -71,7 +71,7 @@ impl World {
 
     pub(super) fn enter(&mut self, call: Enter) -> Entered {
         let action = self.faults.call(Call::Enter, "io_uring_enter");
-        let now = self.now + self.options.call_ns;
+        let now = self.now.saturating_add(self.options.call_ns);
         self.advance_to(now);
         if let Some(Action::Err(errno)) = action {
             return Entered::Done(Err(errno));
@@ -172,7 +172,8 @@ impl World {
             return Err(Errno::EINVAL);
         }
         if arg.min_wait_usec != 0 {
-            limits.min_deadline = Some(self.now + u64::from(arg.min_wait_usec) * 1_000);
+            let least = u64::from(arg.min_wait_usec) * 1_000;
+            limits.min_deadline = Some(self.now.saturating_add(least));
         }
         if arg.ts != 0 {
             // SAFETY: as above (I2).

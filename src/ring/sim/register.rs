@@ -31,7 +31,7 @@ impl World {
             let op = opcode & !IORING_REGISTER_USE_REGISTERED_RING;
             self.faults.call_with(Call::Register, "io_uring_register", op)
         };
-        let now = self.now + self.options.call_ns;
+        let now = self.now.saturating_add(self.options.call_ns);
         self.advance_to(now);
         if let Some(Action::Err(errno)) = action {
             return Err(errno);
@@ -156,7 +156,7 @@ impl World {
             // Too late to stop it: wait until it has ended.
             let next = self.events.first_key_value().map(|((at, _), _)| *at);
             let Some(at) = next.filter(|at| *at <= deadline) else {
-                self.now = self.now.max(deadline.min(self.now + ns));
+                self.now = self.now.max(deadline.min(self.now.saturating_add(ns)));
                 return Err(Errno::ETIME);
             };
             self.advance_to(at);

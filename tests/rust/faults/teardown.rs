@@ -297,3 +297,25 @@ fn a_sleeping_poll_thread_is_woken_to_close() {
     assert_eq!(bench.discarded.len(), 0, "what a poll thread was shown is not taken back");
     assert_eq!(bench.sim.submitted().len(), 2);
 }
+
+/// A cancellation that was taken back before the kernel saw it never comes back: closing neither
+/// waits for it nor leaves the requests uncancelled because of it. Found by fuzzing.
+#[test]
+fn a_cancellation_that_was_taken_back_is_not_waited_for() {
+    for (_, options, config) in kinds() {
+        if config.sqpoll() {
+            // What a poll thread was shown stays shown.
+            continue;
+        }
+        let mut bench = Bench::new(options, &config);
+        let key = bench.put(Op::Pipe, 0);
+        bench.enter(0);
+        let cancel = uring_rs::ops::cancel::by_key(key);
+        bench.ring.push_internal(cancel).expect("there is room");
+        bench.sim.plan(&faults(SimCall::Enter, 0, &[Action::Err(Errno::EAGAIN)]));
+        assert_eq!(bench.enter(0), None);
+        bench.ring.sq().unpublish();
+        assert_eq!(bench.ring.discard(|_| panic!("no request was staged")), 1);
+        bench.end();
+    }
+}

@@ -35,7 +35,7 @@ def export(world: World) -> None:
 def mapping(world: World) -> None:
     # Writable and not in turn, or the kernel makes one of neighbours.
     protection = mmap.PROT_READ | (mmap.PROT_WRITE if len(KEPT) % 2 else 0)
-    KEPT.extend(mmap.mmap(-1, 4096, prot=protection) for _ in range(20))
+    KEPT.extend(mmap.mmap(-1, 4096, prot=protection) for _ in range(60))
 
 
 def blocks(world: World) -> None:

@@ -73,6 +73,12 @@ def _resizable(ring: uring_rs.Ring) -> bool:
     return ring.flags & wanted == wanted and not ring.flags & SetupFlags.NO_MMAP
 
 
+def stage(world: World, ring: uring_rs.Ring) -> None:
+    """Something that is not submitted. A ring may be one that refuses when it is full."""
+    if ring.sq_space:
+        ring.prep_nop(world.token())
+
+
 def end(world: World, ring: uring_rs.Ring, how: str) -> None:
     """What is in flight is cancelled and waited for, however it ends."""
     if how == "drop":
@@ -80,13 +86,13 @@ def end(world: World, ring: uring_rs.Ring, how: str) -> None:
     if how == "exception":
         try:
             with ring:
-                ring.prep_nop(world.token())
+                stage(world, ring)
                 raise Abandon
         except Abandon:
             return
     if how == "with":
         with ring:
-            ring.prep_nop(world.token())
+            stage(world, ring)
         return
     ring.close(timeout=30 if how == "deadline" else None)
     if how == "unread":

@@ -35,6 +35,8 @@ def is_known(command: str) -> bool:
     if words[0] == "pytest":
         paths = [word for word in words[1:] if not word.startswith("-")]
         return bool(paths) and all((ROOT / path).exists() for path in paths)
+    if words[0] == "python":
+        return (ROOT / words[1]).exists()
     return words[:2] == ["nox", "-s"] and re.sub(r"\(.*", "", words[2]) in sessions()
 
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use uring_rs::bulk::host::Host;
@@ -40,12 +41,14 @@ struct Recorder {
     steps: Arc<Mutex<Vec<Step>>>,
     /// The fsync with this number fails.
     fails: Option<usize>,
+    /// Fsyncs begun: several threads make them at the same time.
+    begun: Arc<AtomicUsize>,
 }
 
 impl Recorder {
     fn new(fails: Option<usize>) -> Self {
         let kernel = SimKernel::new(sim::Options::new(1));
-        Recorder { kernel, steps: Arc::default(), fails }
+        Recorder { kernel, steps: Arc::default(), fails, begun: Arc::default() }
     }
 
     fn note(&self, step: Step) {
@@ -71,7 +74,7 @@ impl Host for Recorder {
 
     unsafe fn carry_out(&self, work: &Work) -> i32 {
         if let Work::Fsync { fd, .. } = *work {
-            if self.fails == Some(self.syncs()) {
+            if self.fails == Some(self.begun.fetch_add(1, Ordering::Relaxed)) {
                 self.note(Step::SyncFailed(fd));
                 return -Errno::EIO.0;
             }

@@ -38,10 +38,19 @@ def test_some_seconds_of_churn_leak_nothing() -> None:
 def test_planted_leaks_are_found() -> None:
     plants = [f"--plant={name}" for name in PLANTS]
     short = ("--seconds=1", "--window=0.2", "--patience=0.05", "--warm-up=2", "--only=rings")
-    code, said = run(*short, "--log=no", *plants)
-    assert code == 1, said
-    for name, (_, gauge) in PLANTS.items():
-        assert f"LEAK OR FAILURE: {gauge}: " in said, f"{name} was not found\n{said}"
+    missed = {name: "" for name in PLANTS}
+    # Each is put in once in a while: in a second of a busy machine, perhaps not often enough.
+    for _ in range(4):
+        code, said = run(*short, "--log=no", *plants)
+        assert code == 1, said
+        for name in list(missed):
+            if f"LEAK OR FAILURE: {PLANTS[name][1]}: " in said:
+                del missed[name]
+            else:
+                missed[name] = said
+        if not missed:
+            return
+    raise AssertionError(f"not found: {missed}")
 
 
 def test_what_does_not_change_is_no_leak() -> None:

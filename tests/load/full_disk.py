@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,7 +190,7 @@ def fill_up(base: Path) -> dict[str, int]:
 def no_inodes(where: Path) -> int:
     """The same when it is names, not space, that run out."""
     mount(where, "size=1m,nr_inodes=6")
-    refused = 0
+    refused, free = 0, os.statvfs(where).f_ffree
     try:
         for work in (save, write_many, copy, copy_tree):
             for used in (4, 3, 2, 1, 0):
@@ -206,6 +207,16 @@ def no_inodes(where: Path) -> int:
                 if left:
                     raise AssertionError(f"{work.__name__} with {used} names used left {left}")
                 _clear(where)
+                _wait_for_inodes(where, free)
     finally:
         unmount(where)
     return refused
+
+
+def _wait_for_inodes(where: Path, free: int) -> None:
+    """The kernel gives the inode of a file that a request used back a moment after its close."""
+    until = time.monotonic() + 10
+    while os.statvfs(where).f_ffree < free:
+        if time.monotonic() > until:
+            raise AssertionError(f"{free - os.statvfs(where).f_ffree} inodes did not come back")
+        time.sleep(0.001)

@@ -166,8 +166,13 @@ def test_multishot_requests_overflow() -> None:
     run_child(
         """
         from load import storms
-        found = storms.multishots(200)
-        assert found["multishot_overflows"] > 0 and found["multishots_armed_again"] > 0, found
+        # Whether the reader falls behind is the scheduler's affair: so often that it does.
+        for _ in range(30):
+            found = storms.multishots(200)
+            if found["multishot_overflows"] > 0 and found["multishots_armed_again"] > 0:
+                break
+        else:
+            raise AssertionError(found)
         """,
         timeout=90,
     )

@@ -6,6 +6,30 @@ from __future__ import annotations
 import pytest
 
 from helpers.cases import run_cases
+from helpers.child import run_child
+
+# CPython 3.12 and 3.13: where there is no memory for a function, the reference to its code that the
+# enclosing code holds is dropped; when that is run again, so is memory that was freed. Nothing of
+# ours is in this.
+PROBE = """
+import sys, _testcapi
+def make():
+    return lambda: 0
+code = next(each for each in make.__code__.co_consts if hasattr(each, "co_code"))
+kept = [code] * 9
+before = sys.getrefcount(code)
+for at in range(5):
+    _testcapi.set_nomemory(at, at + 1)
+    try:
+        make()
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+print("sound" if sys.getrefcount(code) == before else "drops code", flush=True)
+import os
+os._exit(0)
+"""
 
 SETUP = """
 import gc, os, socket, sys, tempfile
@@ -30,6 +54,9 @@ ring = uring_rs.Ring(16)
 class Mine(uring_rs.Ring):
     pass
 sys.unraisablehook = lambda event: None
+# Made here: CPython 3.12 and 3.13 drop a reference to the code too many where there is no memory
+# for a function, and crash when it is run again.
+def quiet(*_): pass
 """
 
 WORK = {
@@ -42,10 +69,10 @@ WORK = {
     "stream": "for chunk in uring_rs.stream(path, chunk=4096): bytes(chunk)",
     "save": "uring_rs.save(target, [buf, other, b'abc'], fsync=False)",
     "save direct": "uring_rs.save(target, [buf, other, b'abc'], fsync=False, direct=True)",
-    "write_many": "uring_rs.write_many((f'{target}{n}', buf) for n in range(3))",
+    "write_many": "uring_rs.write_many([(f'{target}{n}', buf) for n in range(3)])",
     "write_many fsync": "uring_rs.write_many([(f'{target}{n}', buf) for n in '01'], fsync=True)",
     "copy": "uring_rs.copy(source, folder + '/copied', recursive=True)",
-    "copy one": "uring_rs.copy(path, folder + '/one', progress=lambda *_: None)",
+    "copy one": "uring_rs.copy(path, folder + '/one', progress=quiet)",
     "walk": "list(uring_rs.walk(source))",
     "stat_many": "uring_rs.stat_many(paths)",
     "checksum_many": "list(uring_rs.checksum_many(paths))",
@@ -76,7 +103,7 @@ finally:
     "user_data=token); ring.submit(); theirs.send(b'x'); bytes(ring.wait_cqe(1).buffer)",
     "ancillary": "ring.prep_recvmsg(ours, [buf], ancbufsize=64); theirs.send(b'x'); "
     "ring.submit(1); cqe = ring.pop(); cqe.ancdata, cqe.address",
-    "traced": "with uring_rs.Ring(4, trace=lambda *_: None) as traced: traced.prep_nop(), "
+    "traced": "with uring_rs.Ring(4, trace=quiet) as traced: traced.prep_nop(), "
     "traced.submit(1), traced.reap()",
 }
 
@@ -86,6 +113,8 @@ def test_each_allocation_that_fails() -> None:
     interpreter's failing. MemoryError, or what CPython and PyO3 raise where they cannot make even
     that; nothing is lost or locked, no descriptor stays, and the work succeeds afterwards."""
     pytest.importorskip("_testcapi", reason="this Python cannot make allocations fail")
+    if run_child(PROBE).stdout != "sound\n":
+        pytest.skip("this CPython itself frees code in use when it has no memory for a function")
     run_cases(
         f"""{SETUP}
 import _testcapi

@@ -87,6 +87,12 @@ def test_writing_makes_a_file_and_takes_it_away(uring: Any, tmp_path: Path) -> N
     assert os.listdir(tmp_path) == []
 
 
+def test_time_that_is_over_at_once(uring: Any, file: Path) -> None:
+    short = ("--seconds", "1e-9", "--depths", "2", "--threads", "2")
+    out, _ = uring("bench", file, "--json", *short)
+    assert all(point["operations"] > 0 for point in points(out).values())
+
+
 def test_an_existing_file_is_not_written_to(uring: Any, file: Path) -> None:
     before = file.read_bytes()
     child = uring.start("bench", file, "--write", *QUICK)

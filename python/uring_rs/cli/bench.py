@@ -143,7 +143,8 @@ def _by_calls(job: Job, depth: int) -> Point:
     def work() -> int:
         nonlocal count
         done, end = 0, time.perf_counter() + job.seconds
-        while (now := time.perf_counter()) < end:
+        # Once at least: on a busy machine the time may be over before it begins.
+        while (now := time.perf_counter()) < end or not done:
             view = memoryview(buffer)[: count * job.block]
             offsets = job.offsets(count)
             if job.write:
@@ -172,7 +173,7 @@ def _by_threads(job: Job, threads: int) -> Point:
             if job.write:
                 buffer.write(os.urandom(job.block))
             try:
-                while time.perf_counter() < end and not errors:
+                while (time.perf_counter() < end or not counts[number]) and not errors:
                     call(fd, [buffer], random.randrange(job.blocks) * job.block)
                     counts[number] += 1
             except OSError as error:

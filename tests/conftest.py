@@ -17,7 +17,7 @@ from helpers.child import run_child as _run_child
 
 # Deadlines measure the machine, not the code; the per-test timeout is what bounds a hang.
 settings.register_profile("gate", deadline=None, max_examples=300, print_blob=True)
-settings.register_profile("quick", parent=settings.get_profile("gate"), max_examples=50)
+settings.register_profile("quick", parent=settings.get_profile("gate"), max_examples=30)
 settings.register_profile(
     "long",
     parent=settings.get_profile("gate"),

@@ -14,6 +14,9 @@ import pytest
 
 from helpers.child import run_child
 
+# It times: what it tells does not depend on the Python.
+pytestmark = pytest.mark.once
+
 QUICK = ("--seconds", "0.02", "--depths", "1,8", "--threads", "1,2")
 
 

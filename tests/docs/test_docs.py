@@ -29,6 +29,7 @@ import yaml
 
 from helpers import readme
 from helpers.child import child_env, run_child
+from helpers.nox_sessions import sessions
 
 ROOT = readme.ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -129,13 +130,6 @@ def test_data_is_well_formed(block: readme.Block) -> None:
 def test_every_block_says_what_it_is(page: Path) -> None:
     for block in BLOCKS[page]:
         assert block.language in LANGUAGES, f"{block.name}: language {block.language!r}"
-
-
-def sessions() -> set[str]:
-    """The nox sessions there are, from their own decorators."""
-    texts = [path.read_text() for path in (ROOT / ".ci" / "sessions").glob("*.py")]
-    found = r"^@nox\.session.*\n(?:@.*\n)*def (\w+)\("
-    return {name for text in texts for name in re.findall(found, text, re.MULTILINE)}
 
 
 # Programs of blocks that are not run, as they need what no test has.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from helpers.nox_sessions import sessions
 from helpers.readme import ROOT
 
 SPEC = importlib.util.spec_from_file_location("trust", ROOT / "docs" / "trust.py")
@@ -19,14 +20,6 @@ SPEC.loader.exec_module(trust)
 
 CLAIMS: list[dict[str, Any]] = trust.claims()
 RECORDS: dict[str, dict[str, Any]] = trust.records()
-
-
-def sessions() -> set[str]:
-    texts = [path.read_text() for path in (ROOT / ".ci" / "sessions").glob("*.py")]
-    found = r"^@nox\.session.*\n(?:@.*\n)*def (\w+)\("
-    named = {name for text in texts for name in re.findall(found, text, re.MULTILINE)}
-    names = r"^@nox\.session\(.*\bname=\"([\w-]+)\""
-    return named | {name for text in texts for name in re.findall(names, text, re.MULTILINE)}
 
 
 def is_known(command: str) -> bool:

@@ -17,6 +17,7 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
+mod inner;
 mod jobs;
 mod keep;
 mod kernel;

@@ -1,8 +1,7 @@
 //! `Ring`: the class, its facts, and its small calls. Staging is in `submit`, completions in
 //! `reap`, closing in `close`, the builders in `builders`.
 
-use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
@@ -11,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use crate::py::convert::patience;
+use crate::py::inner::Inner;
 use crate::py::kernel::AnyKernel;
 use crate::py::made::Made;
 use crate::py::register::personality::Retired;
@@ -21,13 +21,11 @@ use crate::py::sqe::PySqe;
 use crate::py::state::State;
 use crate::py::submit::Want;
 use crate::py::{errors, expert, gc, live, registry, request, trace};
-use crate::ring::access::{Hold, RingCell};
+use crate::ring::access::RingCell;
 use crate::ring::kernel::Linux;
-use crate::ring::params::{register_error, Config};
-use crate::ring::restrict::Restrictions;
+use crate::ring::params::Config;
 use crate::ring::wake::Wake;
-use crate::ring::{probe, Phase};
-use crate::sys::abi::io_uring_params;
+use crate::ring::Phase;
 use crate::sys::consts::*;
 use crate::sys::opcode;
 
@@ -72,110 +70,9 @@ use crate::sys::opcode;
 #[pyclass(name = "Ring", module = "uring_rs", frozen, subclass, weakref)]
 pub(crate) struct PyRing(pub(crate) Made<Inner>);
 
-/// What a `Ring` is made of.
-pub(crate) struct Inner {
-    pub(crate) cell: Arc<RingCell<State>>,
-    /// See [`State::number`].
-    pub(crate) number: Arc<AtomicI32>,
-    pub(crate) kernel: AnyKernel,
-    pub(crate) id: u32,
-    pub(crate) full_raises: bool,
-    pub(crate) sqpoll: bool,
-    pub(crate) trace: Option<Py<PyAny>>,
-    pub(crate) wake: Wake,
-    pub(crate) params: io_uring_params,
-    /// Credentials to unregister when nothing is staged with them.
-    pub(crate) retired: Retired,
-    /// What the ring may do; everything if None.
-    pub(crate) restrictions: Option<Restrictions>,
-    /// Entries of the two queues, which `resize` changes; those of `params` are as at first.
-    sizes: [AtomicU32; 2],
-    ops: OnceLock<probe::OpSet>,
-    pub(crate) resources: Resources,
-    /// `with` could not begin to use it, so that nobody was there to close it either.
-    pub(crate) refused: AtomicBool,
-}
-
-impl Deref for PyRing {
-    type Target = Inner;
-
-    #[inline(always)]
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
-}
-
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 impl PyRing {
-    /// Take the ring for a moment. Never call Python, release a buffer or sleep meanwhile (I6).
-    #[inline(always)]
-    pub(crate) fn hold(&self, py: Python<'_>) -> PyResult<Hold<'_, State>> {
-        match self.cell.hold() {
-            Ok(Some(hold)) => Ok(hold),
-            Ok(None) => self.hold_contended(py),
-            Err(error) => Err(self.error(py, &error)),
-        }
-    }
-
-    #[cold]
-    fn hold_contended(&self, py: Python<'_>) -> PyResult<Hold<'_, State>> {
-        loop {
-            py.detach(|| self.cell.wait_turn());
-            match self.cell.hold() {
-                Ok(Some(hold)) => return Ok(hold),
-                Ok(None) => {}
-                Err(error) => return Err(self.error(py, &error)),
-            }
-        }
-    }
-
-    pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        // Let go of before the exception is made, which runs Python code (I6).
-        let phase = self.hold(py)?.core.phase();
-        match phase {
-            Phase::Open => Ok(()),
-            _ => Err(self.error(py, &crate::ring::error::RingError::Closed)),
-        }
-    }
-
-    /// Submission entries there are.
-    #[inline]
-    pub(crate) fn sq_size(&self) -> u32 {
-        self.sizes[0].load(Ordering::Relaxed)
-    }
-
-    /// Completion entries there are.
-    #[inline]
-    pub(crate) fn cq_size(&self) -> u32 {
-        self.sizes[1].load(Ordering::Relaxed)
-    }
-
-    /// The queues have other sizes now.
-    pub(crate) fn set_sizes(&self, sq: u32, cq: u32) {
-        self.sizes[0].store(sq, Ordering::Relaxed);
-        self.sizes[1].store(cq, Ordering::Relaxed);
-    }
-
-    /// Is the ring only an index in its thread's table (REGISTERED_FD_ONLY)?
-    pub(crate) fn is_index_only(&self) -> bool {
-        self.params.flags & IORING_SETUP_REGISTERED_FD_ONLY != 0
-    }
-
-    /// The operations the kernel of this ring supports.
-    fn ops(&self, py: Python<'_>) -> PyResult<&probe::OpSet> {
-        if let Some(ops) = self.ops.get() {
-            return Ok(ops);
-        }
-        let (fd, by_index) = {
-            let core = &self.hold(py)?.core;
-            (core.fd(), core.by_index())
-        };
-        let found = probe::probe_ops_of(&self.kernel, fd, by_index);
-        let found = found.map_err(|errno| self.error(py, &register_error(errno)))?;
-        Ok(self.ops.get_or_init(|| found))
-    }
-
     fn trace_from_environment(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let environ = py.import("os")?.getattr("environ")?;
         let set = environ.call_method1("get", ("URING_RS_TRACE", ""))?.extract::<String>()?;

@@ -249,7 +249,7 @@ impl<T: Owned + 'static> RingCell<T> {
     /// time, since whoever has it calls nothing (I6).
     #[inline(always)]
     fn lock_owned(&self) -> Option<MutexGuard<'_, ()>> {
-        T::LOCKED.then(|| self.lock.lock().unwrap_or_else(PoisonError::into_inner))
+        T::LOCKED.then(|| locked(&self.lock))
     }
 
     #[inline(always)]

@@ -329,8 +329,8 @@ impl PyRing {
     ///
     /// Args:
     ///     files: descriptors or objects with fileno(), None for an empty slot; or how many empty
-    ///         slots (made one by one before Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The table has the files for
-    ///         itself: yours may be closed.
+    ///         slots (made one by one before Linux 5.19). At most 2**20, and RLIMIT_NOFILE. The
+    ///         table has the files for itself: yours may be closed.
     ///     tags: for each file a number from 1 to 2**56 - 1, or 0 for none. When the kernel lets go
     ///         of the file (its slot is emptied or gets another one, the table is unregistered, the
     ///         ring closed), a completion appears whose `user_data` and `value` are the number: to

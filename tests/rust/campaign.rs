@@ -2,7 +2,7 @@
 //! other, and every request ends in every way it can. After each fault nothing has been lost,
 //! released twice or left behind, what was told is what happened, and later work succeeds.
 //!
-//! By itself a sample of it; all of it with URING_RS_FAULTS=all (`nox -s faults`).
+//! By itself a sample of it; all of it with URING_RS_FAULTS=all (`nox -s faults-sim`).
 #![cfg(not(loom))]
 
 #[path = "faults/bench.rs"]
@@ -110,7 +110,7 @@ fn rings() {
     ];
     let mut scenarios = Vec::new();
     for (name, run) in scripts {
-        for (variant, (kind, options, _)) in rings::kinds().into_iter().enumerate() {
+        for (variant, (kind, options, _)) in bench::kinds().into_iter().enumerate() {
             scenarios.push(Scenario {
                 name: format!("{name} on a {kind} ring"),
                 options,

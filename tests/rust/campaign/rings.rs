@@ -1,30 +1,14 @@
 //! Scenarios of rings: scripts of requests of every kind, and the ways of ending.
 
 use uring_rs::ring::error::RingError;
-use uring_rs::ring::params::Config;
-use uring_rs::ring::sim::{Options, SimKernel};
+use uring_rs::ring::sim::SimKernel;
 use uring_rs::sys::abi::io_uring_files_update;
 use uring_rs::sys::consts::*;
 use uring_rs::sys::os::iovec;
 
-use crate::bench::{Bench, Op, SECOND};
+use crate::bench::{kinds, Bench, Op, SECOND};
 use crate::plan::Said;
 use crate::tokens::Tokens;
-
-/// Kinds of rings: deferred work, an index array, old and plain, shared, polled.
-pub fn kinds() -> [(&'static str, Options, Config); 5] {
-    let small = Config::new(4);
-    let shared = Config { shared: true, ..small.clone() };
-    let polled = Config { sqpoll_idle_ms: Some(1), ..small.clone() };
-    let cold = |options| Options { cold_percent: 50, ..options };
-    [
-        ("deferred", cold(Options::new(7)), small.clone()),
-        ("indexed", cold(Options::linux(6, 1, 7)), small.clone()),
-        ("plain", cold(Options::linux(5, 11, 7)), small),
-        ("shared", cold(Options::new(7)), shared),
-        ("polled", cold(Options::new(7)), polled),
-    ]
-}
 
 /// The ring of a kind, or what was said instead.
 fn open(sim: &SimKernel, kind: u32) -> Result<Bench, Said> {
@@ -59,42 +43,13 @@ fn end(mut bench: Bench) -> Said {
     said
 }
 
-/// Something of everything: chains, drains, requests that wait, cancelled ones, more requests than
-/// fit in, and so many entries to the kernel that the ring registers its descriptor.
+/// Something of everything, and so many entries to the kernel that the ring registers its descriptor.
 pub fn requests(sim: &SimKernel, _tokens: &Tokens, kind: u32) -> Said {
     let mut bench = match open(sim, kind) {
         Ok(bench) => bench,
         Err(said) => return said,
     };
-    bench.put(Op::Nop, 0);
-    bench.put(Op::Read(3), 0);
-    bench.enter(0);
-    bench.put(Op::Write, IOSQE_IO_LINK);
-    bench.put(Op::Read(20), 0);
-    bench.put(Op::Read(9), IOSQE_ASYNC);
-    bench.enter(1);
-    bench.reap();
-    bench.put(Op::Pipe, 0);
-    bench.put(Op::Timeout(20_000), 0);
-    bench.put(Op::Poll, 0);
-    bench.enter(0);
-    bench.sim.feed_after(10_000, bench.pipe.0, b"ppp").expect("a pipe");
-    bench.enter(2);
-    let target = bench.put(Op::Pipe, 0);
-    bench.enter(0);
-    bench.put(Op::Cancel(target), 0);
-    bench.put(Op::Nop, IOSQE_IO_HARDLINK);
-    bench.put(Op::Read(1), IOSQE_IO_HARDLINK);
-    bench.put(Op::Nop, 0);
-    bench.put(Op::Nop, IOSQE_CQE_SKIP_SUCCESS);
-    for offset in 0..10 {
-        bench.put(Op::Read(offset), 0);
-    }
-    bench.try_settle();
-    // And for the end: one request in flight, one staged.
-    bench.try_put(Op::Pipe, 0);
-    bench.enter(0);
-    bench.try_put(Op::Pipe, 0);
+    bench.work(false);
     end(bench)
 }
 
@@ -104,16 +59,7 @@ pub fn in_flight(sim: &SimKernel, _tokens: &Tokens, kind: u32) -> Said {
         Ok(bench) => bench,
         Err(said) => return said,
     };
-    bench.put(Op::Pipe, 0);
-    bench.put(Op::Polls, 0);
-    bench.put(Op::Timeout(SECOND - 1), 0);
-    bench.put(Op::Read(2), IOSQE_ASYNC);
-    bench.enter(0);
-    bench.put(Op::Pipe, IOSQE_IO_LINK);
-    bench.put(Op::Write, 0);
-    bench.enter(0);
-    bench.put(Op::Poll, 0);
-    bench.put(Op::Nop, IOSQE_CQE_SKIP_SUCCESS);
+    bench.put_in_flight();
     bench.sim.feed_after(2_000, bench.pipe.0, b"pp").expect("a pipe");
     end(bench)
 }

@@ -283,6 +283,66 @@ impl Bench {
         assert!(self.results.insert(key, res).is_none(), "key {key:#x} came back twice");
     }
 
+    /// Something of everything: chains, drains if so wanted, requests that wait, cancelled ones, more
+    /// requests than fit in. At the end one is in flight and one staged.
+    pub fn work(&mut self, drains: bool) {
+        self.put(Op::Nop, 0);
+        self.put(Op::Read(3), 0);
+        self.enter(0);
+        self.put(Op::Write, IOSQE_IO_LINK);
+        self.put(Op::Read(20), 0);
+        self.put(Op::Read(9), IOSQE_ASYNC);
+        self.enter(1);
+        self.reap();
+        self.put(Op::Pipe, 0);
+        self.put(Op::Timeout(20_000), 0);
+        self.put(Op::Poll, 0);
+        self.enter(0);
+        self.sim.feed_after(10_000, self.pipe.0, b"ppp").expect("a pipe");
+        self.enter(2);
+        let target = self.put(Op::Pipe, 0);
+        self.enter(0);
+        self.put(Op::Cancel(target), 0);
+        self.put(Op::Nop, IOSQE_IO_HARDLINK);
+        self.put(Op::Read(1), IOSQE_IO_HARDLINK);
+        self.put(Op::Nop, 0);
+        if drains {
+            self.put(Op::Nop, IOSQE_IO_DRAIN);
+        }
+        self.put(Op::Nop, IOSQE_CQE_SKIP_SUCCESS);
+        for offset in 0..10 {
+            self.put(Op::Read(offset), 0);
+        }
+        if self.patient {
+            // What a fault keeps back may come later, or fill the queue.
+            self.try_settle();
+            self.try_put(Op::Pipe, 0);
+            self.enter(0);
+            self.try_put(Op::Pipe, 0);
+        } else {
+            self.settle();
+            self.put(Op::Pipe, 0);
+            self.enter(0);
+            self.put(Op::Pipe, 0);
+        }
+    }
+
+    /// Put something of everything in flight that may still be there when the ring is closed.
+    pub fn put_in_flight(&mut self) -> usize {
+        self.put(Op::Pipe, 0);
+        self.put(Op::Polls, 0);
+        self.put(Op::Timeout(SECOND - 1), 0);
+        self.put(Op::Read(2), IOSQE_ASYNC);
+        self.enter(0);
+        // A chain that waits, with something to come after it.
+        self.put(Op::Pipe, IOSQE_IO_LINK);
+        self.put(Op::Write, 0);
+        self.enter(0);
+        self.put(Op::Poll, 0);
+        self.put(Op::Nop, IOSQE_CQE_SKIP_SUCCESS);
+        self.owed.len()
+    }
+
     /// Enter and reap until every request has come back.
     pub fn settle(&mut self) {
         assert!(self.try_settle(), "{:?} never came back", self.owed);
@@ -353,6 +413,21 @@ impl Bench {
         assert_eq!(taken, back, "what was taken and what came back");
         assert!(self.discarded.is_disjoint(&taken), "what was taken back ran");
     }
+}
+
+/// Kinds of rings: deferred work, an index array, old and plain, shared, polled.
+pub fn kinds() -> Vec<(&'static str, Options, Config)> {
+    let small = Config::new(4);
+    let shared = Config { shared: true, ..small.clone() };
+    let polled = Config { sqpoll_idle_ms: Some(1), ..small.clone() };
+    let cold = |options| Options { cold_percent: 50, ..options };
+    vec![
+        ("deferred", cold(Options::new(7)), small.clone()),
+        ("indexed", cold(Options::linux(6, 1, 7)), small.clone()),
+        ("plain", cold(Options::linux(5, 11, 7)), small),
+        ("shared", cold(Options::new(7)), shared),
+        ("polled", cold(Options::new(7)), polled),
+    ]
 }
 
 /// Let the next calls of one kind fail, beginning with number `nth` of them.

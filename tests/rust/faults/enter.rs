@@ -5,60 +5,9 @@ use uring_rs::ring::error::RingError;
 use uring_rs::ring::params::Config;
 use uring_rs::ring::sim::{Action, Call as SimCall, Options};
 use uring_rs::ring::wait::Entered;
-use uring_rs::sys::consts::*;
 use uring_rs::sys::Errno;
 
-use crate::bench::{faults, Bench, Op};
-
-/// Kinds of rings: deferred work, an index array, old and plain, shared, polled.
-pub fn kinds() -> Vec<(&'static str, Options, Config)> {
-    let small = Config::new(4);
-    let shared = Config { shared: true, ..small.clone() };
-    let polled = Config { sqpoll_idle_ms: Some(1), ..small.clone() };
-    let cold = |options| Options { cold_percent: 50, ..options };
-    vec![
-        ("deferred", cold(Options::new(7)), small.clone()),
-        ("indexed", cold(Options::linux(6, 1, 7)), small.clone()),
-        ("plain", cold(Options::linux(5, 11, 7)), small),
-        ("shared", cold(Options::new(7)), shared),
-        ("polled", cold(Options::new(7)), polled),
-    ]
-}
-
-/// Something of everything: chains, drains, requests that wait, cancelled ones, more requests than
-/// fit in.
-fn workload(bench: &mut Bench) {
-    bench.put(Op::Nop, 0);
-    bench.put(Op::Read(3), 0);
-    bench.enter(0);
-    bench.put(Op::Write, IOSQE_IO_LINK);
-    bench.put(Op::Read(20), 0);
-    bench.put(Op::Read(9), IOSQE_ASYNC);
-    bench.enter(1);
-    bench.reap();
-    bench.put(Op::Pipe, 0);
-    bench.put(Op::Timeout(20_000), 0);
-    bench.put(Op::Poll, 0);
-    bench.enter(0);
-    bench.sim.feed_after(10_000, bench.pipe.0, b"ppp").expect("a pipe");
-    bench.enter(2);
-    let target = bench.put(Op::Pipe, 0);
-    bench.enter(0);
-    bench.put(Op::Cancel(target), 0);
-    bench.put(Op::Nop, IOSQE_IO_HARDLINK);
-    bench.put(Op::Read(1), IOSQE_IO_HARDLINK);
-    bench.put(Op::Nop, 0);
-    bench.put(Op::Nop, IOSQE_IO_DRAIN);
-    bench.put(Op::Nop, IOSQE_CQE_SKIP_SUCCESS);
-    for offset in 0..10 {
-        bench.put(Op::Read(offset), 0);
-    }
-    bench.settle();
-    // And for the end: one request in flight, one staged.
-    bench.put(Op::Pipe, 0);
-    bench.enter(0);
-    bench.put(Op::Pipe, 0);
-}
+use crate::bench::{faults, kinds, Bench, Op};
 
 const ACTIONS: [Action; 9] = [
     Action::Err(Errno::EAGAIN),
@@ -76,7 +25,7 @@ fn enters(options: &Options, config: &Config) -> u64 {
     let mut bench = Bench::new(options.clone(), config);
     // That the ring can be entered at all was tried when it was made.
     let before = bench.sim.stats().enters;
-    workload(&mut bench);
+    bench.work(true);
     bench.end();
     bench.sim.stats().enters - before
 }
@@ -89,7 +38,7 @@ fn each_call_may_fail_in_each_way() {
         for (nth, action) in (0..calls).flat_map(|n| ACTIONS.map(|action| (n, action))) {
             let mut bench = Bench::new(options.clone(), &config);
             bench.sim.plan(&faults(SimCall::Enter, nth, &[action]));
-            workload(&mut bench);
+            bench.work(true);
             bench.end();
             assert_eq!(bench.sim.faults_left(), 0, "{kind}: call {nth} was not made");
         }
@@ -103,7 +52,7 @@ fn calls_may_fail_many_times_in_a_row() {
         for (nth, action) in (0..calls).flat_map(|n| ACTIONS.map(|action| (n, action))) {
             let mut bench = Bench::new(options.clone(), &config);
             bench.sim.plan(&faults(SimCall::Enter, nth, &[action; 7]));
-            workload(&mut bench);
+            bench.work(true);
             bench.end();
             assert!(bench.sim.stats().enters > nth + 1, "{kind}: call {nth} was not made");
         }

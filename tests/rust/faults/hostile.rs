@@ -7,8 +7,7 @@ use uring_rs::ring::slots::{internal_key, message_key, Kind};
 use uring_rs::sys::consts::*;
 use uring_rs::sys::Errno;
 
-use crate::bench::{Bench, Op, SECOND};
-use crate::enter::kinds;
+use crate::bench::{kinds, Bench, Op, SECOND};
 
 fn request(nth: u64, action: RequestAction) -> FaultPlan {
     FaultPlan { calls: Vec::new(), requests: vec![RequestFault { nth, action }] }

@@ -7,8 +7,7 @@ use uring_rs::ring::slots::Slots;
 use uring_rs::sys::consts::*;
 use uring_rs::sys::Errno;
 
-use crate::bench::{faults, Bench, Op, MS};
-use crate::enter::kinds;
+use crate::bench::{faults, kinds, Bench, Op, MS};
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -11,24 +11,7 @@ use uring_rs::ring::{Phase, Ring};
 use uring_rs::sys::consts::*;
 use uring_rs::sys::Errno;
 
-use crate::bench::{faults, Bench, Op, Payload, DATA, MS, SECOND};
-use crate::enter::kinds;
-
-/// Put something of everything in flight that may still be there when the ring is closed.
-fn in_flight(bench: &mut Bench) -> usize {
-    bench.put(Op::Pipe, 0);
-    bench.put(Op::Polls, 0);
-    bench.put(Op::Timeout(SECOND - 1), 0);
-    bench.put(Op::Read(2), IOSQE_ASYNC);
-    bench.enter(0);
-    // A chain that waits, with something to come after it.
-    bench.put(Op::Pipe, IOSQE_IO_LINK);
-    bench.put(Op::Write, 0);
-    bench.enter(0);
-    bench.put(Op::Poll, 0);
-    bench.put(Op::Nop, IOSQE_CQE_SKIP_SUCCESS);
-    bench.owed.len()
-}
+use crate::bench::{faults, kinds, Bench, Op, Payload, DATA, MS, SECOND};
 
 #[test]
 fn whatever_is_in_flight_comes_back() {
@@ -36,7 +19,7 @@ fn whatever_is_in_flight_comes_back() {
         for cold_percent in [0, 100] {
             let options = Options { cold_percent, ..options.clone() };
             let mut bench = Bench::new(options, &config);
-            assert!(in_flight(&mut bench) > 6, "{kind}");
+            assert!(bench.put_in_flight() > 6, "{kind}");
             bench.end();
         }
     }
@@ -47,7 +30,7 @@ fn data_that_comes_during_close_is_harmless() {
     for (_, options, config) in kinds() {
         for after in [0, 1, 500, 1_000, 2_000, 5_000] {
             let mut bench = Bench::new(options.clone(), &config);
-            in_flight(&mut bench);
+            bench.put_in_flight();
             bench.sim.feed_after(after, bench.pipe.0, &[b'p'; 30]).expect("a pipe");
             bench.end();
         }
@@ -57,7 +40,7 @@ fn data_that_comes_during_close_is_harmless() {
 /// How often close makes a call of this kind.
 fn calls_of_close(options: &Options, config: &Config, call: SimCall) -> u64 {
     let mut bench = Bench::new(options.clone(), config);
-    in_flight(&mut bench);
+    bench.put_in_flight();
     let count = |bench: &Bench| match call {
         SimCall::Register => bench.sim.stats().registers,
         _ => bench.sim.stats().enters,
@@ -77,7 +60,7 @@ fn each_call_of_close_may_fail() {
             for (nth, errno) in (0..calls).flat_map(|n| ERRNOS.map(|errno| (n, errno))) {
                 for times in [1, 5] {
                     let mut bench = Bench::new(options.clone(), &config);
-                    in_flight(&mut bench);
+                    bench.put_in_flight();
                     let plan = faults(call, nth, &vec![Action::Err(errno); times]);
                     bench.sim.plan(&plan);
                     bench.end();
@@ -96,7 +79,7 @@ fn without_synchronous_cancellation_each_request_is_cancelled() {
         let register_ops = options.register_ops & !(1 << IORING_REGISTER_SYNC_CANCEL);
         let options = Options { register_ops, ..options };
         let mut bench = Bench::new(options.clone(), &config);
-        in_flight(&mut bench);
+        bench.put_in_flight();
         bench.end();
         let cancels = bench.sim.submitted();
         let cancels = cancels.iter().filter(|entry| entry.op == IORING_OP_ASYNC_CANCEL).count();
@@ -108,7 +91,7 @@ fn without_synchronous_cancellation_each_request_is_cancelled() {
         for nth in 0..calls {
             for action in actions.iter().chain(&short) {
                 let mut bench = Bench::new(options.clone(), &config);
-                in_flight(&mut bench);
+                bench.put_in_flight();
                 bench.sim.plan(&faults(SimCall::Enter, nth, &[*action]));
                 bench.end();
             }

@@ -44,29 +44,36 @@ def test_groups() -> list[list[str]]:
     return [conformance[:half], conformance[half:], *([name] for name in first), [*rest, *files]]
 
 
-def run_side_by_side(session: nox.Session, commands: Sequence[Sequence[str]]) -> None:
-    """Run these, in more processes than there are CPUs, as most wait most of the time.
+def run_side_by_side(
+    session: nox.Session, commands: Sequence[Sequence[str]], at_a_time: int = 0, **settings: str
+) -> list[str]:
+    """Run these programs of the session; what each said. It is an error if one fails.
 
-    Not by a plugin, whose workers have threads of their own: tests fork, and count descriptors.
+    In more processes than there are CPUs, as most wait most of the time, or `at_a_time`. Not by a
+    plugin, whose workers have threads of their own: tests fork, and count descriptors.
     """
     env = {name: value for name, value in session.env.items() if value is not None}
 
-    def run(command: Sequence[str]) -> bool:
+    def run(command: Sequence[str]) -> tuple[int, str]:
         program = str(Path(session.bin) / command[0])
         ran = subprocess.run(
             [program, *command[1:]],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **env},
+            text=True,
+            errors="replace",
+            env={**os.environ, **env, **settings},
         )
         # In one piece, so that those of several do not mix.
-        print(*command, ran.stdout.decode(errors="replace"), sep="\n", flush=True)
-        return ran.returncode == 0
+        print(*command, ran.stdout, sep="\n", flush=True)
+        return ran.returncode, ran.stdout
 
-    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:
-        passed = list(pool.map(run, commands))
-    if not all(passed):
-        session.error(f"{passed.count(False)} of {len(passed)} commands failed")
+    with ThreadPoolExecutor(at_a_time or 1 + (os.cpu_count() or 1)) as pool:
+        ended = list(pool.map(run, commands))
+    if failed := [command for command, (code, _) in zip(commands, ended, strict=True) if code]:
+        told = "; ".join(" ".join(command) for command in failed)
+        session.error(f"{len(failed)} of {len(ended)} commands failed: {told}")
+    return [said for _, said in ended]
 
 
 @nox.session(python=first_python())

@@ -78,8 +78,8 @@ def run_all(session: nox.Session, tests: list[str], logs: Path, *command: str) -
 @contextlib.contextmanager
 def root_of(session: nox.Session, folder: Path) -> Iterator[None]:
     """Show the tree, the toolchain and the kernel's file systems inside `folder`."""
-    homes = [Path(os.environ.get(f"{name}_HOME", Path.home() / f".{name.lower()}"))
-             for name in ("CARGO", "RUSTUP")]  # fmt: skip
+    own = {name: Path.home() / f".{name.lower()}" for name in ("CARGO", "RUSTUP")}
+    homes = [Path(os.environ.get(f"{name}_HOME", path)) for name, path in own.items()]
     places = [Path("/proc"), Path("/sys"), Path("/dev"), ROOT, *homes]
     mounted = [folder]
     # Its own root must be a mount of its own, as any process's is.

@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -26,7 +25,7 @@ from common import (
     install_wheel,
     model_build,
 )
-from gate import test_groups
+from gate import run_side_by_side, test_groups
 
 sys.path.insert(0, str(ROOT / "tests"))
 from helpers import evidence
@@ -75,27 +74,13 @@ def run_python_suite(session: nox.Session, name: str, env: dict[str, str], plant
     began = time.monotonic()
     # Faults are for the sanitizer to report.
     options = ["-m", "not alone", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
-    command = [str(Path(session.bin) / "pytest"), "--min-passed=1", "--timeout=600", *options]
-    settings = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}, **env}
-
-    def run(group: list[str]) -> tuple[int, int]:
-        whole = [*command, *group]
-        ran = subprocess.run(
-            whole, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        # In one piece, so that those of two do not mix.
-        print(*whole, ran.stdout, sep="\n", flush=True)
-        return ran.returncode, passed_in(ran.stdout.rstrip().rpartition("\n")[2])
-
+    command = ["pytest", "--min-passed=1", "--timeout=600", *options]
     groups = [session.posargs] if session.posargs else test_groups()
-    with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(run, groups))
-    if failed := [" ".join(group) for group, (code, _) in zip(groups, ended, strict=True) if code]:
-        session.error(f"in {', '.join(failed)}: see above")
+    said = run_side_by_side(session, [[*command, *group] for group in groups], 2, **env)
     if not session.posargs:
         # Whatever it objects to fails a test, and the session with it.
         figures = {
-            "tests passed": sum(passed for _, passed in ended),
+            "tests passed": sum(passed_in(each.rstrip().rpartition("\n")[2]) for each in said),
             "objections": 0,
             "planted mistakes noticed": planted,
         }

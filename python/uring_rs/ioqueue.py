@@ -121,8 +121,7 @@ def _made(count: int, size: int) -> tuple[Buffer, ...]:
         raise ValueError("registered_buffers must be 0 or more, and buffer_size 1 or more")
     stride = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
     whole = memoryview(mmap.mmap(-1, count * stride))
-    # A list first: see the note in bulk/writing.py.
-    return tuple([whole[at : at + size] for at in range(0, count * stride, stride)])
+    return tuple(whole[at : at + size] for at in range(0, count * stride, stride))
 
 
 _open: weakref.WeakSet[IoQueue] = weakref.WeakSet()

@@ -169,9 +169,7 @@ def write_many(
 def _known_size(buffers: Iterable[Buffer]) -> int | None:
     """How many bytes, where that can be told without using an iterator up."""
     if isinstance(buffers, list | tuple):
-        # A list, not a generator: CPython 3.12 and 3.13 drop a reference too many where there is no
-        # memory for the function that a generator expression is.
-        return sum([memoryview(each).nbytes for each in buffers])
+        return sum(memoryview(each).nbytes for each in buffers)
     return None
 
 

@@ -1,7 +1,7 @@
 //! Closing a Python ring: refuse, discard, cancel, drain with the interpreter free, then unmap and
 //! close (I12). What cannot be waited for goes to the graveyard.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::ring::teardown::Naps;
 use crate::ring::wait::EnterPlan;
 use crate::ring::Phase;
 use crate::sys::consts::IORING_CQE_F_BUFFER;
+use crate::sys::ending;
 
 /// Between tries when the kernel is short of something.
 const SHORT_NAP: Duration = Duration::from_millis(1);
@@ -291,7 +292,7 @@ impl PyRing {
             (state.core.phase(), state.core.live(), state.core.pending_or_zero())
         };
         let careless = !self.refused.load(Ordering::Relaxed);
-        if phase == Phase::Open && careless && !ENDING.load(Ordering::Relaxed) {
+        if phase == Phase::Open && careless && !ending::has_begun() {
             errors::resource_warning(
                 py,
                 &format!(
@@ -311,7 +312,7 @@ impl PyRing {
 
     /// Close without raising; what cannot be ended here and now is given up.
     fn end_quietly(&self, py: Python<'_>, patience_ns: u64) {
-        let ending = ENDING.load(Ordering::Relaxed);
+        let ending = ending::has_begun();
         // What was never used has nothing in flight, and may be refused its first use.
         let used = !self.cell.is_unused();
         if used && (self.cell.mine() || self.cell.inherit()) && !ending {
@@ -405,13 +406,11 @@ impl Drop for PyRing {
     }
 }
 
-/// The interpreter is ending: from here on, rings are finished or leaked, never waited for.
-static ENDING: AtomicBool = AtomicBool::new(false);
-
-/// Close every ring the calling thread may close, before the interpreter ends.
+/// Close every ring the calling thread may close, before the interpreter ends: from here on, rings
+/// are finished or leaked, never waited for.
 #[pyfunction]
 pub(crate) fn _close_all(py: Python<'_>) {
-    ENDING.store(true, Ordering::Relaxed);
+    ending::begin();
     for cell in registry::all() {
         // With threads still in the kernel it is left to the end of the process, which is safe.
         if cell.same_process() && (cell.mine() || cell.inherit()) && !cell.occupied() {

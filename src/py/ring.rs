@@ -27,6 +27,7 @@ use crate::ring::params::Config;
 use crate::ring::wake::Wake;
 use crate::ring::Phase;
 use crate::sys::consts::*;
+use crate::sys::ending::arm_thread;
 use crate::sys::opcode;
 
 /// One io_uring: prepare requests, submit them, iterate over their completions.
@@ -107,6 +108,7 @@ impl PyRing {
         trace: Option<Bound<'_, PyAny>>,
         kernel: Option<&Bound<'_, PySimKernel>>,
     ) -> PyResult<Self> {
+        arm_thread();
         let full_raises = match sq_full {
             "submit" => false,
             "raise" => true,

@@ -20,6 +20,7 @@ use crate::py::{errors, limited};
 use crate::ring::error::RingError;
 use crate::ring::kernel::{Kernel, Linux, Readiness};
 use crate::ring::wait::EnterPlan;
+use crate::sys::ending::arm_thread;
 use crate::sys::os::pollfd;
 use crate::sys::{syscall, Errno};
 
@@ -79,6 +80,7 @@ impl PyPollSet {
 
     /// Find out what is ready; wait for it, if need be, for so long.
     fn find(&self, py: Python<'_>, timeout_ns: Option<u64>) -> Result<Vec<(i32, u8)>, Failure> {
+        arm_thread();
         let mut set = self.hold();
         let mut deadline = None;
         let mut may_wait = timeout_ns != Some(0);

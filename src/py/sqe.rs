@@ -22,6 +22,7 @@ use crate::py::ring::PyRing;
 use crate::py::stage::{another_ring, owned_token, Common};
 use crate::ring::sq::SecondHalf;
 use crate::sys::abi::io_uring_sqe;
+use crate::sys::ending::arm_thread;
 use crate::sys::opcode;
 
 /// A request prepared apart from any ring, with the same builders as `Ring.prep_*`.
@@ -82,6 +83,7 @@ impl PySqe {
         common: Common<'_, '_>,
         build: impl FnOnce(&mut Keep) -> PyResult<io_uring_sqe>,
     ) -> PyResult<Self> {
+        arm_thread();
         let mut cell = Box::<UnsafeCell<Keep>>::default();
         let keep = cell.get_mut();
         let mut entry = match build(keep) {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::ring::error::RingError;
 use crate::ring::fork;
+use crate::sys::ending::arm_thread;
 use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 #[cfg(shuttle)]
 use crate::sys::sync::broken::{self, Rule};
@@ -212,6 +213,7 @@ impl<T: Owned + 'static> RingCell<T> {
             }
             return Ok(Some(self.begin(self.lock_owned())));
         }
+        arm_thread();
         match self.lock.try_lock() {
             #[cfg(shuttle)]
             Err(_) if broken::is(Rule::OneHolder) => Ok(Some(self.begin(None))),
@@ -261,6 +263,7 @@ impl<T: Owned + 'static> RingCell<T> {
 
     #[cold]
     fn claim(&self) -> Result<(), RingError> {
+        arm_thread();
         let me = thread_id();
         if self.owner.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(RingError::WrongThread);

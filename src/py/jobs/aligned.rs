@@ -10,6 +10,7 @@ use pyo3::PyTraverseError;
 
 use crate::py::pool::{self, PoolMemory, PyBufferPool, PyFixedBuffer};
 use crate::py::ring::PyRing;
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 /// A pool of equal, page-aligned buffers, ready for direct I/O (O_DIRECT).
@@ -47,6 +48,7 @@ impl PyAlignedPool {
         size: i64,
         register: Option<&Bound<'_, PyRing>>,
     ) -> PyResult<Self> {
+        arm_thread();
         let registered = match register.map(|ring| pool::make(ring, count, size)) {
             Some(Ok(pool)) => Some(Py::new(py, pool)?),
             Some(Err(error)) if !short_of_memory(py, &error)? => return Err(error),

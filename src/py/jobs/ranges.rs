@@ -14,6 +14,7 @@ use crate::py::jobs::pages::PyPages;
 use crate::py::keep::{Access, Owner};
 use crate::py::sim::PySimKernel;
 use crate::py::{batch, columns, convert, errors, jobs, memory};
+use crate::sys::ending::arm_thread;
 use crate::sys::os::O_APPEND;
 use crate::sys::syscall::monotonic_ns;
 use crate::sys::Errno;
@@ -326,6 +327,7 @@ pub(crate) fn _read_ranges<'py>(
     way: &str,
     kernel: Option<&Bound<'py, PySimKernel>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    arm_thread();
     let settings = settings(direct, depth, way, stop)?;
     let named = named(files, index)?;
     let plan = Plan::new(named.files.clone(), offsets, sizes)?;
@@ -426,6 +428,7 @@ pub(crate) fn _write_ranges<'py>(
     way: &str,
     kernel: Option<&Bound<'py, PySimKernel>>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    arm_thread();
     let settings = settings(direct, depth, way, true)?;
     let named = named(files, index)?;
     let host = jobs::host(kernel);

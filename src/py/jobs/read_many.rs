@@ -25,6 +25,7 @@ use crate::py::sim::PySimKernel;
 use crate::py::{convert, errors, jobs};
 use crate::ring::error::RingError;
 use crate::ring::fork;
+use crate::sys::ending::arm_thread;
 use crate::sys::os::AT_FDCWD;
 use crate::sys::syscall;
 use ticket::Out;
@@ -70,6 +71,7 @@ enum Got {
 
 impl PyReadMany {
     fn lock(&self) -> MutexGuard<'_, Shared> {
+        arm_thread();
         // Nothing below panics while it holds the lock.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -285,6 +287,7 @@ impl PyReadMany {
         way: &str,
         kernel: Option<&Bound<'_, PySimKernel>>,
     ) -> PyResult<Self> {
+        arm_thread();
         let in_order = one_of("order", order, "input", "completion")?;
         let raises = one_of("errors", errors, "raise", "yield")?;
         let way = jobs::way(way)?;

@@ -15,6 +15,7 @@ use crate::py::jobs::{self, NAP_NS};
 use crate::py::kernel::AnyKernel;
 use crate::py::sim::PySimKernel;
 use crate::ring::error::RingError;
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 /// So many pieces are taken at a time, if they are small.
@@ -143,6 +144,7 @@ pub(crate) fn _save<'py>(
     way: &str,
     kernel: Option<&Bound<'py, PySimKernel>>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    arm_thread();
     let how = How { mode, over: overwrite, flags: 0 };
     let plan = Plan { direct: direct_named(direct)?, sync: fsync, chunk, depth, size, how };
     let options = Options { depth, way: jobs::way(way)?, one_thread: true, try_now: false };

@@ -17,6 +17,7 @@ use crate::py::jobs::ranges::{direct, source};
 use crate::py::kernel::AnyKernel;
 use crate::py::sim::PySimKernel;
 use crate::py::{errors, jobs};
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 const CHUNK_MOST: u32 = 1 << 30;
@@ -76,6 +77,7 @@ impl PyStream {
 
     /// Have the stream to this thread alone. None: it is over. No lock is held meanwhile (I6).
     fn take(&self, py: Python<'_>) -> PyResult<Option<Box<Stream<AnyKernel>>>> {
+        arm_thread();
         loop {
             {
                 let mut state = self.state();
@@ -232,6 +234,7 @@ pub(crate) fn _stream(
     way: &str,
     kernel: Option<&Bound<'_, PySimKernel>>,
 ) -> PyResult<PyStream> {
+    arm_thread();
     let unsigned = |what: &str, value: i64| {
         let found = u64::try_from(value);
         found.map_err(|_| PyValueError::new_err(format!("{what} must be 0 or more, not {value}")))

@@ -14,6 +14,7 @@ use crate::py::jobs::held::{self, Held};
 use crate::py::jobs::{self, NAP_NS};
 use crate::py::kernel::AnyKernel;
 use crate::py::sim::PySimKernel;
+use crate::sys::ending::arm_thread;
 
 /// Items that come slowly are not kept waiting for others longer than this.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -197,6 +198,7 @@ pub(crate) fn _write_many<'py>(
     way: &str,
     kernel: Option<&Bound<'py, PySimKernel>>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    arm_thread();
     let way = jobs::way(way)?;
     let options = Options { depth: in_flight, way, one_thread: true, try_now: false };
     let pump = Pump::new(jobs::host(kernel), options);

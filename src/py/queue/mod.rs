@@ -22,6 +22,7 @@ use crate::py::sim::PySimKernel;
 use crate::py::stage::MUCH;
 use crate::py::{errors, memory};
 use crate::ring::error::RingError;
+use crate::sys::ending::arm_thread;
 
 use arguments::{exports, offset_of, operation};
 use completion::{empty_list, PyIoCompletion};
@@ -101,6 +102,7 @@ impl PyQueue {
         way: &str,
         kernel: Option<&Bound<'_, PySimKernel>>,
     ) -> PyResult<Self> {
+        arm_thread();
         let within = |name: &str, value: i64, most: i64| match value {
             1.. if value <= most => Ok(value as u32),
             _ => Err(PyValueError::new_err(format!("{name} must be 1 to {most}, not {value}"))),
@@ -146,6 +148,7 @@ impl PyQueue {
     ///     OSError: the descriptor is not open.
     #[pyo3(signature = (file, /))]
     fn register(&self, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<()> {
+        arm_thread();
         let fd = file_number(file)?;
         py.detach(|| self.queue.register(fd)).map_err(|error| raised(py, &error))
     }
@@ -157,6 +160,7 @@ impl PyQueue {
     ///     KeyError: it is not registered.
     #[pyo3(signature = (file, /))]
     fn deregister(&self, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<()> {
+        arm_thread();
         let fd = file_number(file)?;
         py.detach(|| self.queue.deregister(fd)).map_err(|error| raised(py, &error))
     }
@@ -190,6 +194,7 @@ impl PyQueue {
         buffer: Option<&Bound<'_, PyAny>>,
         user: Option<Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
+        arm_thread();
         let code: u8 = op.extract().map_err(|_| PyValueError::new_err("op must be an IoOp"))?;
         let fd = file_number(file)?;
         let offset = offset.map_or(Ok(0), offset_of)?;
@@ -219,6 +224,7 @@ impl PyQueue {
     /// Raises:
     ///     OSError: why none was taken, with the exact errno; all stays prepared.
     fn commit(&self, py: Python<'_>) -> PyResult<u32> {
+        arm_thread();
         let small = self.queue.prepared_bytes() <= MUCH;
         let taken = if small { self.queue.try_commit() } else { None };
         let taken = match taken {
@@ -250,6 +256,7 @@ impl PyQueue {
         max: Option<usize>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
+        arm_thread();
         let depth = self.queue.depth() as usize;
         let max = max.unwrap_or(usize::MAX);
         if max == 0 || min > max || min > depth {
@@ -375,6 +382,7 @@ impl PyQueue {
     /// Closing a closed queue does nothing. In a forked child it touches nothing.
     #[pyo3(signature = (timeout = None))]
     fn close(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        arm_thread();
         self.close_within(py, patience(timeout)?)
     }
 

@@ -12,6 +12,7 @@ use crate::ring::register::told;
 use crate::ring::slots::{is_reserved, message_key, FIRST_FOREIGN_KIND};
 use crate::sys::abi::io_uring_sqe;
 use crate::sys::consts::*;
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 /// Flags that say how long a completion is: a reader would step over what comes after it.
@@ -68,6 +69,7 @@ pub(crate) fn send_msg(
     cqe_flags: u32,
     raw: bool,
 ) -> PyResult<()> {
+    arm_thread();
     let user_data = user_data(data, raw)?;
     let unfit = if raw { LAYOUT } else { LAYOUT | MEMORY };
     if cqe_flags & unfit != 0 {

@@ -11,6 +11,7 @@ use super::host::PyHost;
 use crate::bulk::pump::Way;
 use crate::bulk::tree::{self, Control, Options, Problem};
 use crate::py::jobs;
+use crate::sys::ending::arm_thread;
 use crate::sys::syscall::cpu_count;
 
 /// More threads than this only wait for each other.
@@ -53,6 +54,7 @@ pub(crate) fn _copy<'py>(
     progress: Option<Py<PyAny>>,
     way: &str,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyDict>, Vec<Told<'py>>)> {
+    arm_thread();
     let (src, dst) = (path(src)?, path(dst)?);
     let threads = self::threads(threads)?;
     let options = Options { recursive, collect, specials, threads };

@@ -12,6 +12,7 @@ use super::host::PyHost;
 use super::result::{os_error, StatType};
 use crate::bulk::tree::stat::{stat_all, Answer};
 use crate::py::memory;
+use crate::sys::ending::arm_thread;
 use crate::sys::tree as sys;
 use crate::sys::Errno;
 
@@ -92,6 +93,7 @@ pub(crate) fn _stat_many<'py>(
     collect: bool,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyList>> {
+    arm_thread();
     if dir_fd.is_some_and(|fd| fd < 0) {
         return Err(PyValueError::new_err("dir_fd must not be negative"));
     }

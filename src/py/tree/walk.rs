@@ -13,6 +13,7 @@ use super::result::{os_error, StatType};
 use crate::bulk::tree::walk::{Batch, Found, Options, Walk};
 use crate::py::errors;
 use crate::ring::fork;
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 struct Under {
@@ -41,6 +42,7 @@ pub(crate) struct PyTreeWalk {
 
 impl PyTreeWalk {
     fn lock(&self) -> MutexGuard<'_, State> {
+        arm_thread();
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -170,9 +170,14 @@ pub fn wait_readable(fds: [i32; 2], timeout_ns: u64) -> Result<(), Errno> {
 /// Take what an eventfd has counted: true if that was more than nothing. It must not block.
 pub fn eventfd_take(fd: i32) -> bool {
     let mut count = 0u64;
-    // SAFETY: eight bytes at a live address (I5).
-    let read = unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), size_of::<u64>()) };
-    read == size_of::<u64>() as isize
+    loop {
+        // SAFETY: eight bytes at a live address (I5).
+        let read = unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), size_of::<u64>()) };
+        match check(read as c_long) {
+            Err(Errno::EINTR) => {}
+            done => return done == Ok(size_of::<u64>() as c_long),
+        }
+    }
 }
 
 /// fsync(2), or fdatasync(2) with `data_only`.

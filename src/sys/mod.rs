@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod consts;
 pub mod direct;
+pub mod ending;
 pub mod errno;
 pub mod file;
 pub mod opcode;

@@ -204,8 +204,13 @@ pub fn eventfd(flags: i32) -> Result<i32, Errno> {
 /// EAGAIN says that the counter is full, so that a reader is woken anyway.
 pub fn eventfd_signal(fd: i32) -> Result<(), Errno> {
     let one = 1_u64;
-    // SAFETY: eight bytes are read from a live word (I5).
-    check(unsafe { libc::write(fd, ptr::from_ref(&one).cast(), 8) } as c_long).map(|_| ())
+    loop {
+        // SAFETY: eight bytes are read from a live word (I5).
+        match check(unsafe { libc::write(fd, ptr::from_ref(&one).cast(), 8) } as c_long) {
+            Err(Errno::EINTR) => {}
+            done => return done.map(|_| ()),
+        }
+    }
 }
 
 /// Have `handler` called in every forked child, before fork(2) returns there.

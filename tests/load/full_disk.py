@@ -134,6 +134,7 @@ def space(where: Path) -> tuple[int, int]:
 
 def once(work: Callable[[Path], None], where: Path, pages: int) -> bool:
     """Do it with so many pages left. Was that enough?"""
+    whole, _ = space(where)
     (where / "old").write_bytes(OLD)
     free, _ = space(where)
     with open(where / "filler", "wb") as filler:
@@ -152,6 +153,7 @@ def once(work: Callable[[Path], None], where: Path, pages: int) -> bool:
     if left:
         raise AssertionError(f"{work.__name__} with {pages} pages left {left}")
     _clear(where)
+    _wait_for_space(where, whole)
     return enough
 
 
@@ -213,10 +215,19 @@ def no_inodes(where: Path) -> int:
     return refused
 
 
-def _wait_for_inodes(where: Path, free: int) -> None:
-    """The kernel gives the inode of a file that a request used back a moment after its close."""
+def _wait_for_space(where: Path, pages: int) -> None:
+    """The kernel gives back what a request's file took a moment after its close."""
     until = time.monotonic() + 10
-    while os.statvfs(where).f_ffree < free:
+    while (lost := pages - space(where)[0]) > 0:
         if time.monotonic() > until:
-            raise AssertionError(f"{free - os.statvfs(where).f_ffree} inodes did not come back")
+            raise AssertionError(f"{lost} pages did not come back")
+        time.sleep(0.001)
+
+
+def _wait_for_inodes(where: Path, free: int) -> None:
+    """The same of inodes."""
+    until = time.monotonic() + 10
+    while (lost := free - space(where)[1]) > 0:
+        if time.monotonic() > until:
+            raise AssertionError(f"{lost} inodes did not come back")
         time.sleep(0.001)

@@ -326,12 +326,22 @@ def sample(faults: list[Fault], share: float, dice: random.Random) -> list[Fault
 
 
 def brief(todo: list[tuple[Script, Fault]], dice: random.Random) -> list[tuple[Script, Fault]]:
-    """Each call once, in whatever script, and a few in each script."""
-    dice.shuffle(todo)
+    """Each call once, in whatever script, and a few in each script.
+
+    The dice are thrown anew for each kind of call, so that how often a script happens to make one
+    changes nothing for the others.
+    """
+    kinds: dict[str, list[tuple[Script, Fault]]] = collections.defaultdict(list)
+    for script, fault in todo:
+        kinds[f"{script.name} {fault.name}"].append((script, fault))
+    seed = dice.random()
+    dealt = [(random.Random(f"{seed} {kind}"), group) for kind, group in kinds.items()]
+    dealt.sort(key=lambda each: each[0].random())
     few: collections.Counter[str] = collections.Counter()
     seen: set[str] = set()
     chosen = []
-    for script, fault in todo:
+    for own, group in dealt:
+        script, fault = own.choice(group)
         if fault.name not in seen or few[script.name] < 3:
             chosen.append((script, fault))
             seen.add(fault.name)

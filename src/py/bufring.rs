@@ -15,6 +15,7 @@ use crate::py::ring::PyRing;
 use crate::ring::bufring::book::{Kind, Place};
 use crate::ring::bufring::{Busy, How, Part, Plan, Pool, Use};
 use crate::sys::consts::IOSQE_ASYNC;
+use crate::sys::ending::arm_thread;
 
 /// The kernel's own bounds: entries of a ring of buffers, and buffers of one request.
 const RING_MAX: i64 = 32_768;
@@ -89,6 +90,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        arm_thread();
         // Nobody can close it any more. Where requests use it, it stays until the ring closes.
         if self.pool.users() > 0 || !self.pool.is_open() {
             return;

@@ -17,7 +17,7 @@ use crate::ring::teardown::Naps;
 use crate::ring::wait::EnterPlan;
 use crate::ring::Phase;
 use crate::sys::consts::IORING_CQE_F_BUFFER;
-use crate::sys::ending;
+use crate::sys::ending::{self, arm_thread};
 
 /// Between tries when the kernel is short of something.
 const SHORT_NAP: Duration = Duration::from_millis(1);
@@ -390,6 +390,7 @@ unsafe fn drop_unread(py: Python<'_>, cell: &RingCell<State>) {
 
 impl Drop for PyRing {
     fn drop(&mut self) {
+        arm_thread();
         if !self.0.is_there() {
             return;
         }

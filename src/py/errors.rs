@@ -7,6 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use crate::ring::error::RingError;
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 static ERRORS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -20,6 +21,7 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
 
 /// Raise `name` with an errno and a message.
 fn make(py: Python<'_>, name: &str, errno: Option<i32>, message: &str) -> PyErr {
+    arm_thread();
     let built = class(py, name).and_then(|class| match errno {
         Some(errno) => class.call1((errno, message)),
         None => class.call1((message,)),

@@ -17,6 +17,7 @@ use crate::py::stage::another_ring;
 use crate::ring::bufring::Use;
 use crate::ring::slots::Zeroed;
 use crate::ring::sq::SecondHalf;
+use crate::sys::ending::arm_thread;
 use crate::sys::os::{c_void, iovec};
 
 /// Everything one request keeps alive. All zeroes is the empty state.
@@ -408,6 +409,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        arm_thread();
         if let Some(mut keep) = self.0.take() {
             Python::attach(|py| keep.release(py));
         }

@@ -1,6 +1,7 @@
 //! The Python face: thin classes over the ring core. The only code that touches Python.
 
 mod address;
+mod armed;
 mod batch;
 mod bufring;
 mod build;

@@ -23,6 +23,7 @@ use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::sys::consts::*;
 use crate::sys::direct::advise_huge;
+use crate::sys::ending::arm_thread;
 use crate::sys::os::iovec;
 use crate::sys::syscall;
 
@@ -184,6 +185,7 @@ fn given_back() -> PyErr {
 
 impl Drop for PyFixedBuffer {
     fn drop(&mut self) {
+        arm_thread();
         // No export and no request is left: each held a reference (I2).
         let _ = self.give_back();
     }
@@ -191,6 +193,7 @@ impl Drop for PyFixedBuffer {
 
 impl Drop for PyBufferPool {
     fn drop(&mut self) {
+        arm_thread();
         // Nobody can close it any more, and the ring takes no other pool before that. Buffers still
         // taken are in use, though: with them it stays registered until the ring closes.
         if self.available() < self.count as usize {

@@ -156,6 +156,7 @@ impl PySqe {
 
 impl Drop for PySqe {
     fn drop(&mut self) {
+        arm_thread();
         // Every push in flight holds a reference, so the kernel is done with all of it (I2).
         Python::attach(|py| self.keep.get_mut().release(py));
     }

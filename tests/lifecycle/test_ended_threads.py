@@ -11,7 +11,7 @@ import pytest
 from helpers.child import run_child
 
 PRELUDE = """
-import os, sys, tempfile, threading, time
+import os, sys, tempfile, threading, time, warnings
 import uring_rs
 
 inside = threading.Semaphore(0)
@@ -99,17 +99,67 @@ kept = [{{}} for _ in range(100_000)]
     assert child.stderr == ""
 
 
-def test_a_thread_ended_in_a_finalizer_that_a_completion_ran() -> None:
-    """It has never called the library: the completion was made by another thread."""
+# What is let go of, by a thread that has never called the library.
+DROPPED = {
+    "completion": """made.prep_nop(user_data=Last())
+made.submit(wait=1)
+box = made.reap()""",
+    "ring, with a token": """ring = uring_rs.Ring(4, shared=True)
+ring.prep_nop(user_data=Last())
+box.append(ring)
+del ring""",
+    "ring, with a warning": """warnings.showwarning = stay
+warnings.simplefilter("always")
+ring = uring_rs.Ring(4)
+ring.prep_nop()
+box.append(ring)
+del ring""",
+    "ring, with a trace": """ring = uring_rs.Ring(4, trace=Held())
+ring.close()
+box.append(ring)
+del ring""",
+    "entry": "box.append(uring_rs.Sqe.nop(user_data=Last()))",
+    "queue": """queue = uring_rs.IoQueue(8)
+queue.register(fd)
+queue.prepare(uring_rs.IoOp.READ, fd, 0, bytearray(8), user=Last())
+box.append(queue)
+del queue""",
+    "completion of a queue": """queue = uring_rs.IoQueue(8)
+queue.register(fd)
+queue.prepare(uring_rs.IoOp.READ, fd, 0, bytearray(8), user=Last())
+queue.commit()
+box = queue.wait(1)""",
+    "read_many": """job = uring_rs.read_many(Held())
+next(job)
+box.append(job)
+del job""",
+    "stream": "box.append(uring_rs.stream(Held()))",
+    "table": """table = made.register_files([fd])
+box.append([table, Last()])
+del table""",
+}
+
+
+@pytest.mark.parametrize("what", DROPPED)
+def test_a_thread_ended_in_code_that_the_end_of_something_called(what: str) -> None:
     child = run_child(
         f"""{PRELUDE}
-made.prep_nop(user_data=Last())
-made.submit(wait=1)
-completions = made.reap()
-threading.Thread(target=completions.clear, daemon=True).start()
-assert inside.acquire(timeout=10)
+class Held:
+    # As a file, as a source of paths, as a trace.
+    def __init__(self): self.last = Last()
+    def fileno(self): return fd
+    def __iter__(self): return self
+    def __next__(self): return path
+    def __call__(self, *_): pass
+
+box = []
+{DROPPED[what]}
+threading.Thread(target=box.clear, daemon=True).start()
+if not inside.acquire(timeout=10):
+    raise SystemExit("nothing called it")
 kept = [{{}} for _ in range(100_000)]
-"""
+""",
+        options=["-W", "ignore"],
     )
     assert child.stderr == ""
 

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use crate::py::direct::FileCore;
 use crate::ring::files::{Content, Handle};
+use crate::sys::ending::arm_thread;
 
 /// A direct descriptor: a file in a slot of a ring's own table, without a number in the process.
 ///
@@ -34,6 +35,7 @@ impl PyDirectFile {
 
 impl Drop for PyDirectFile {
     fn drop(&mut self) {
+        arm_thread();
         if self.owner {
             self.core.end(self.handle);
         }

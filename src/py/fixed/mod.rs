@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use crate::py::keep::{Access, Keep, Memory, IOV_MAX};
 use crate::py::pool::{self, PyFixedBuffer};
 use crate::py::resources::lock;
+use crate::sys::ending::arm_thread;
 use crate::sys::os::iovec;
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
@@ -87,6 +88,7 @@ impl Export {
 
 impl Drop for Export {
     fn drop(&mut self) {
+        arm_thread();
         Python::attach(|_| {
             // SAFETY: leaked in `of`, released and freed once, attached; nothing refers to the
             // memory any more (I2).

@@ -11,6 +11,7 @@ use super::{Kept, PyQueue};
 use crate::py::errors;
 use crate::py::jobs::NAP_NS;
 use crate::ring::teardown::Naps;
+use crate::sys::ending::arm_thread;
 use crate::sys::syscall;
 
 /// How long the collection of a queue that was not closed waits for its requests.
@@ -145,6 +146,7 @@ impl PyQueue {
 
 impl Drop for PyQueue {
     fn drop(&mut self) {
+        arm_thread();
         if !self.0.is_there() {
             return;
         }

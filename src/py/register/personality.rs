@@ -12,6 +12,7 @@ use crate::py::state::State;
 use crate::ring::access::RingCell;
 use crate::ring::error::RingError;
 use crate::ring::Phase;
+use crate::sys::ending::arm_thread;
 
 /// The `personality` of a request: `ring_id:32 | number:16`, all zero for the ring's own
 /// credentials, and a ring of 0 for a bare number, of which nobody knows whose it is. An integer,
@@ -103,6 +104,7 @@ fn sweep(state: &mut State, retired: &Retired) {
 
 impl Drop for PyPersonality {
     fn drop(&mut self) {
+        arm_thread();
         if !self.registered.swap(false, Ordering::AcqRel) {
             return;
         }

@@ -14,6 +14,7 @@ use crate::py::lent::{By, Kept, Lent};
 use crate::py::ring::PyRing;
 use crate::ring::error::RingError;
 use crate::ring::zcrx::{Ifq, IfqConfig};
+use crate::sys::ending::arm_thread;
 use crate::sys::Errno;
 
 /// A receive queue of a network interface whose packets land in memory of this process.
@@ -81,6 +82,7 @@ impl PyZcrxBuffer {
 
 impl Drop for PyZcrxBuffer {
     fn drop(&mut self) {
+        arm_thread();
         // No view is left: each held a reference (I2).
         let _ = self.give_back();
     }

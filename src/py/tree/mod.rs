@@ -4,7 +4,7 @@ mod copy;
 mod host;
 mod result;
 mod stat;
-mod walk;
+pub(super) mod walk;
 
 use pyo3::prelude::*;
 

@@ -198,6 +198,9 @@ def end(world: World) -> None:
     for sock in world.pair:
         sock.close()
     world.epoll.close()
+    # Of no file type either, so none that `close_results` would close.
+    with contextlib.suppress(OSError):
+        os.close(world.event)
     del rings
     if world.sim is not None:
         # Who waits for what never comes does as he was told.
@@ -233,8 +236,9 @@ def run(data: bytes) -> None:
                 continue
     del world
     gc.collect()
-    faulthandler.cancel_dump_traceback_later()
     close_results(first)
+    no_ring_left()
+    faulthandler.cancel_dump_traceback_later()
     clean()
 
 
@@ -245,6 +249,27 @@ def close_results(first: int) -> None:
         with contextlib.suppress(OSError):
             if stat.S_IFMT(os.fstat(fd).st_mode) != 0:
                 os.close(fd)
+
+
+def no_ring_left() -> None:
+    """Every ring is closed by now, but for those that wait for the last of their requests."""
+    for _ in range(200):
+        left = [number for number in range(512) if is_ring(number)]
+        if not left:
+            return
+        uring_rs._uring._graveyard()
+        time.sleep(0.01)
+    raise AssertionError(f"rings were left open: {left}")
+
+
+def is_ring(number: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.readlink(str(number), dir_fd=DESCRIPTORS).endswith("[io_uring]")
+    return False
+
+
+# Opened while there is a /proc.
+DESCRIPTORS = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
 
 
 def clean() -> None:

@@ -34,6 +34,16 @@ def tell(kind: str, **facts: object) -> None:
     print(json.dumps({"kind": kind, **facts}), flush=True)
 
 
+def wear_out_interned() -> None:
+    """Have CPython make its table of interned strings anew.
+
+    It does so when names have come and gone often enough, once in ten minutes of this, and the new
+    one is half a megabyte larger, three times what it holds.
+    """
+    for number in range(50_000):
+        sys.intern(f"interned-{number}")
+
+
 class Churn:
     """Runs actions and counts them."""
 
@@ -66,6 +76,7 @@ class Churn:
         for _ in range(rounds):
             for name in self.names:
                 self.act(name)
+        wear_out_interned()
 
 
 def churn(options: argparse.Namespace, folder: Path) -> None:

@@ -22,6 +22,9 @@ from helpers.child import child_env, run_child
 from helpers.trees import facts, make_rich, open_folders, temporary
 from uring_rs import copy
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:

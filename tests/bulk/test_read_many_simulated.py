@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 import uring_rs
 from uring_rs import ReadMany, SimKernel, read_many
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 SMALL = 16 << 10
 SIZES = st.one_of(
     st.integers(0, 300),

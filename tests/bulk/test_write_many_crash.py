@@ -15,6 +15,9 @@ import pytest
 from helpers import run_child
 from uring_rs import save, write_many
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 BACKENDS = {"auto": {}, "disabled": {"URING_RS_DISABLE": "1"}}
 
 # A process that forks writers and kills each at some moment: after so many items were asked for.

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from uring_rs import SimKernel, save, write_many
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 # What may be met by trying again.
 PASSING = [errno.EINTR, errno.EAGAIN]
 DEADLY = [errno.EIO, errno.ENOSPC, errno.EDQUOT]

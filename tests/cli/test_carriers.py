@@ -7,7 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from helpers.child import run_child
+
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
 
 # Runs a command, and prints what each of its jobs says of how it was done.
 SPY = """

@@ -27,6 +27,7 @@ def files_below(tops: list[bytes]) -> list[bytes]:
     return found[:8000]
 
 
+@pytest.mark.once
 def test_the_standard_library(uring: Any, stdlib: list[bytes]) -> None:
     files = [path for path in files_below(stdlib) if path.endswith(b".py")]
     assert len(files) > 500

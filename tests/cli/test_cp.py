@@ -42,6 +42,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.once
 def test_the_standard_library(uring: Any, stdlib: list[bytes], tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     ours.mkdir()

@@ -32,6 +32,7 @@ def checked(tool: str, lines: bytes, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.once
 def test_the_standard_library(uring: Any, stdlib: list[bytes], tmp_path: Path) -> None:
     out, said = uring("sum", *stdlib)
     assert not said

@@ -425,6 +425,7 @@ def test_linked_behind_a_slow_one(ring: uring_rs.Ring, fd: int, pipe: Pipe) -> N
     assert not locked(buf)
 
 
+@pytest.mark.once
 def test_registering_keeps_no_other_thread_waiting(ring: uring_rs.Ring) -> None:
     """Much memory takes long to pin; the interpreter is free meanwhile."""
     big = mmap.mmap(-1, 256 << 20)

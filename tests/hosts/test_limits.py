@@ -6,6 +6,9 @@ import pytest
 
 from helpers.child import run_child
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 NOBODY = """
 import sys
 import uring_rs

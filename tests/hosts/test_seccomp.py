@@ -9,6 +9,9 @@ import pytest
 
 from helpers.child import run_child
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 # EPERM: Docker and containerd; ENOSYS: older ones, gVisor; EACCES: LSMs; EOPNOTSUPP, EINVAL: seen.
 REFUSALS = [errno.EPERM, errno.ENOSYS, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL]
 refusals = pytest.mark.parametrize("number", REFUSALS, ids=errno.errorcode.__getitem__)

@@ -8,6 +8,9 @@ from helpers import run_child
 from helpers.queueworlds import supported
 from helpers.readme import ROOT
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 EXAMPLE = ROOT / "examples" / "block_device.py"
 
 

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 import uring_rs
 from uring_rs import UringError
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 ALL = settings().max_examples
 
 

@@ -12,6 +12,9 @@ from selector.kit import READ, WRITE, ready
 from uring_rs.selectors import UringSelector
 from uring_rs.testing import Faults, SimKernel, leak_check
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 SEEDS = range(12)
 
 

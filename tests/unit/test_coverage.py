@@ -18,6 +18,9 @@ from helpers import interface, missing
 from helpers.named import is_a_test
 from helpers.readme import ROOT
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 LIST = Path(__file__).parent / "not_yet.toml"
 NOT_YET: dict[str, list[str]] = tomllib.loads(LIST.read_text()) if LIST.exists() else {}
 REFERENCE = ROOT / "docs" / "reference"

@@ -16,7 +16,10 @@ import pytest
 import uring_rs
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not in a checkout")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not in a checkout"),
+]
 
 ADAPTERS = ("peers.bulk_os", "peers.bulk_threads", "peers.with_coreutils", "ours.bulk")
 SIZES = {

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# What differs between Pythons is not in it.
+pytestmark = pytest.mark.once
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RESULTS = (BENCHMARKS / "results", BENCHMARKS / "results" / "files")
 

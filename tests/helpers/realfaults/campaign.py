@@ -275,8 +275,8 @@ class Campaign:
         fits |= kind in ("MemoryError",) and bool(codes & {errno.ENOMEM, errno.EAGAIN, errno.EPERM})
         fits |= kind == "RuntimeError" and bool(names & {"clone", "clone3", "mmap", "madvise"})
         fits |= number == errno.ENOMEM and "mmap" in names
-        # What is opened without following links is said to be no folder; what was to be a file then,
-        # and is looked at again, is a folder.
+        # What is opened without following links is said to be no folder; or a folder again, when it
+        # is looked at once more.
         fits |= number in (errno.ENOTDIR, errno.EISDIR) and errno.ELOOP in codes
         # An operation that is said not to be there.
         fits |= kind in ("UnsupportedOperation", "UringUnavailable")

@@ -9,7 +9,8 @@
 //!
 //! A thread that uses the library is armed once: a handler of its own is put on the C library's list
 //! of what to do when the thread is ended. It is called before the first frame is unwound, since it
-//! is kept outside of the thread's stack, and never returns once the interpreter is ending.
+//! is kept outside of the thread's stack, and never returns once the interpreter is ending. A longjmp(3)
+//! of other C code in the thread takes it off the list, uncalled, for the same reason.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;

@@ -121,7 +121,9 @@ impl World {
         if let Some(event) = request.event.take() {
             self.events.remove(&event);
         }
-        if let Some(RequestAction::Late(after)) = request.action {
+        // A cancellation is carried out by whoever submits it, before the call returns: never late.
+        let at_once = matches!(request.args, Args::Cancel { .. });
+        if let (Some(RequestAction::Late(after)), false) = (request.action, at_once) {
             request.action = None;
             request.state = State::Disk;
             request.res = res;

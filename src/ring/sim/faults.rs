@@ -73,7 +73,7 @@ pub enum RequestAction {
     Result(i32),
     /// It is carried out, but its completion claims this result, however absurd.
     Lie(i32),
-    /// Its last completion comes so many virtual nanoseconds late.
+    /// Its last completion comes so many virtual nanoseconds late; not that of a cancellation.
     Late(u64),
     /// Its last completion comes twice.
     Twice,

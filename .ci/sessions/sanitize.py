@@ -72,8 +72,10 @@ def passed_in(output: str) -> int:
 def run_python_suite(session: nox.Session, name: str, env: dict[str, str], planted: int) -> None:
     """All Python tests in this environment, a group in a process; the figures are kept."""
     began = time.monotonic()
-    # Faults are for the sanitizer to report.
+    # Faults are for the sanitizer to report. It is after paths through the code, not after the last
+    # of many examples, which take several times longer under it.
     options = ["-m", "not alone", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
+    options += ["--hypothesis-profile=quick"]
     command = ["pytest", "--min-passed=1", "--timeout=600", *options]
     groups = [session.posargs] if session.posargs else test_groups()
     said = run_side_by_side(session, [[*command, *group] for group in groups], 2, **env)

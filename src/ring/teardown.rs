@@ -54,7 +54,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     }
 
     /// Put an entry of the ring's own into the queue, whose completion nobody gets to see: a
-    /// cancellation.
+    /// cancellation. Not behind an open link: it would be part of that chain.
     pub fn push_internal(&mut self, mut sqe: io_uring_sqe) -> Result<(), RingError> {
         sqe.user_data = internal_key(Kind::Internal);
         self.sq.push(sqe).map_err(|_| RingError::SqFull)?;
@@ -98,6 +98,14 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
         // Those of the last round may wait behind a drain: more of them would only pile up there.
         if self.cancelling > 0 {
             return self.submit_now();
+        }
+        // What cannot be taken back any more may end in an open link. Behind it cancellations would be
+        // part of that chain, and wait for what they are to cancel; a submission ends it.
+        if self.sq.pending() > 0 {
+            self.submit_now()?;
+            if self.sq.pending() > 0 {
+                return Ok(());
+            }
         }
         let Some(slots) = &self.slots else { return Ok(()) };
         let mut keys: Vec<u64> = slots.live_indices().map(|index| slots.key(index)).collect();

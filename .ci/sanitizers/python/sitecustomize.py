@@ -1,8 +1,11 @@
 """At the end of every Python that a sanitized run starts: is there memory that nobody points at?
 
 Asked while the interpreter is still whole. Later it has let go of much that it never frees, and the
-report would be about that. What is found fails the process, whatever it would have ended with. Not
-asked in forked children: they keep what is their parent's for ever, and are meant to.
+report would be about that. What is found fails the process, whatever it would have ended with.
+
+Not asked in forked children: they keep what is their parent's for ever, and are meant to. Nor while
+there are other threads: the variables of their frames are in memory that CPython maps itself, where
+the sanitizer does not look, so that it would report what they hold.
 """
 
 import atexit
@@ -10,6 +13,7 @@ import ctypes
 import gc
 import os
 import sys
+import threading
 
 LEAKED = 23
 
@@ -19,6 +23,8 @@ _find_leaks = getattr(ctypes.CDLL(None), "__lsan_do_recoverable_leak_check", Non
 
 def _look() -> None:
     if os.getpid() != _process:
+        return
+    if threading.active_count() > 1:
         return
     gc.collect()
     if _find_leaks is not None and _find_leaks():

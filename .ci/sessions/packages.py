@@ -58,7 +58,7 @@ def build_all(session: nox.Session) -> None:
         common = ["build", "--release", *libc, "--out", str(DIST)]
         for python in pythons():
             maturin(session, *common, "--interpreter", python)
-        first = str(find_python(first_python()))
+        first = first_python()
         maturin(session, *common, "--interpreter", first, "--features", "abi3")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,14 +57,20 @@ def run_side_by_side(
 
     def run(command: Sequence[str]) -> tuple[int, str]:
         program = str(Path(session.bin) / command[0])
+        # A pytest that begins closes the folder that all of this user share to others, and some
+        # tests of the rest are others just then.
+        own = tempfile.mkdtemp(prefix="run")
+        Path(own).chmod(0o755)
         ran = subprocess.run(
             [program, *command[1:]],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, **env, **settings},
+            env={**os.environ, **env, "PYTEST_DEBUG_TEMPROOT": own, **settings},
         )
+        # Trees deeper than a path may be are among what is left.
+        subprocess.run(["rm", "-rf", own])
         # In one piece, so that those of several do not mix.
         print(*command, ran.stdout, sep="\n", flush=True)
         return ran.returncode, ran.stdout

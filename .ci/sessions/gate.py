@@ -69,8 +69,8 @@ def run_side_by_side(
             errors="replace",
             env={**os.environ, **env, "PYTEST_DEBUG_TEMPROOT": own, **settings},
         )
-        # Trees deeper than a path may be are among what is left.
-        subprocess.run(["rm", "-rf", own])
+        # Trees deeper than a path may be are among what is left; what is mounted there is not ours.
+        subprocess.run(["rm", "-rf", "--one-file-system", own])
         # In one piece, so that those of several do not mix.
         print(*command, ran.stdout, sep="\n", flush=True)
         return ran.returncode, ran.stdout

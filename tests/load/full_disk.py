@@ -134,7 +134,7 @@ def space(where: Path) -> tuple[int, int]:
 
 def once(work: Callable[[Path], None], where: Path, pages: int) -> bool:
     """Do it with so many pages left. Was that enough?"""
-    whole, _ = space(where)
+    whole = space(where)
     (where / "old").write_bytes(OLD)
     free, _ = space(where)
     with open(where / "filler", "wb") as filler:
@@ -153,7 +153,7 @@ def once(work: Callable[[Path], None], where: Path, pages: int) -> bool:
     if left:
         raise AssertionError(f"{work.__name__} with {pages} pages left {left}")
     _clear(where)
-    _wait_for_space(where, whole)
+    _wait_for(where, whole)
     return enough
 
 
@@ -192,7 +192,7 @@ def fill_up(base: Path) -> dict[str, int]:
 def no_inodes(where: Path) -> int:
     """The same when it is names, not space, that run out."""
     mount(where, "size=1m,nr_inodes=6")
-    refused, free = 0, os.statvfs(where).f_ffree
+    refused, whole = 0, space(where)
     try:
         for work in (save, write_many, copy, copy_tree):
             for used in (4, 3, 2, 1, 0):
@@ -209,25 +209,16 @@ def no_inodes(where: Path) -> int:
                 if left:
                     raise AssertionError(f"{work.__name__} with {used} names used left {left}")
                 _clear(where)
-                _wait_for_inodes(where, free)
+                _wait_for(where, whole)
     finally:
         unmount(where)
     return refused
 
 
-def _wait_for_space(where: Path, pages: int) -> None:
+def _wait_for(where: Path, whole: tuple[int, int]) -> None:
     """The kernel gives back what a request's file took a moment after its close."""
     until = time.monotonic() + 10
-    while (lost := pages - space(where)[0]) > 0:
+    while any(now < before for now, before in zip(space(where), whole, strict=True)):
         if time.monotonic() > until:
-            raise AssertionError(f"{lost} pages did not come back")
-        time.sleep(0.001)
-
-
-def _wait_for_inodes(where: Path, free: int) -> None:
-    """The same of inodes."""
-    until = time.monotonic() + 10
-    while (lost := free - space(where)[1]) > 0:
-        if time.monotonic() > until:
-            raise AssertionError(f"{lost} inodes did not come back")
+            raise AssertionError(f"pages and inodes: {space(where)} came back of {whole}")
         time.sleep(0.001)

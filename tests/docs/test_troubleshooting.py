@@ -317,6 +317,13 @@ ring = Ring(8)
 ring.register_files(1)
 ring.register_files(1)
 """,
+    "…, which came with Linux": """
+import ctypes
+ctypes.CDLL(None).personality(0x0020000)  # UNAME26: tell of a Linux 2.6
+ring, file = Ring(8), os.memfd_create("file")
+ring.prep_ftruncate(os.open(f"/proc/self/fd/{file}", os.O_RDONLY), 1)
+ring.wait_cqe(timeout=10).result()
+""",
     "expected str, bytes or": "Ring(8).prep_openat(None)",
     "embedded null byte": "Ring(8).prep_openat('a' + chr(0))",
     "dir_fd goes with a path": "Ring(8).prep_statx(0, dir_fd=0)",

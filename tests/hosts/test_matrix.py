@@ -145,6 +145,32 @@ def test_an_operation_that_an_older_kernel_lacks(version: tuple[int, int]) -> No
         assert [cqe.user_data for cqe in ring] == ["goes on"]
 
 
+TOO_NEW = """
+    import ctypes, os, tempfile, uring_rs
+    # personality(UNAME26): this process is told of a Linux 2.6.
+    assert ctypes.CDLL(None).personality(0x0020000) != -1
+    with uring_rs.Ring(4) as ring, tempfile.TemporaryFile() as file:
+        reading = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+        for fd in (reading, 1_000_000):
+            ring.prep_ftruncate(fd, 1)
+            try:
+                ring.wait_cqe(timeout=10).result()
+            except OSError as error:
+                print(error.errno, error)
+        os.close(reading)
+"""
+
+
+@pytest.mark.requires_op("FTRUNCATE")
+def test_what_came_later_than_this_kernel_says_since_when() -> None:
+    """EINVAL has many causes: only where the version says so, and of no other errno."""
+    of_einval, of_ebadf = run_child(TOO_NEW).stdout.splitlines()
+    assert of_einval.startswith(f"{errno.EINVAL} ")
+    assert "(FTRUNCATE, which came with Linux 6.9; this is 2.6." in of_einval
+    assert of_ebadf.startswith(f"{errno.EBADF} ")
+    assert of_ebadf.endswith("(FTRUNCATE)")
+
+
 @pytest.mark.alone
 def test_io_uring_disabled(top: str) -> None:
     if not SYSCTL.exists():

@@ -13,8 +13,8 @@ use super::{CompletionExtra, CompletionObject};
 use crate::ops::message;
 use crate::py::rawtype::{enter, getter, int, op_name, op_text, text, Table, GETTERS_END};
 use crate::py::request;
-use crate::sys::consts;
-use crate::sys::Errno;
+use crate::ring::probe;
+use crate::sys::{consts, opcode, Errno};
 
 /// How many fields a completion unpacks into.
 pub(super) const FIELDS: u8 = 3;
@@ -120,7 +120,8 @@ pub(super) static METHODS: Table<[ffi::PyMethodDef; 2]> = Table([
 
 Raises:
     OSError: it failed. The standard library's own subclass (FileNotFoundError,
-        ConnectionResetError, ...) where errno has one, naming the operation."
+        ConnectionResetError, ...) where errno has one, naming the operation. EINVAL also says
+        since when Linux has it, if the running one is older."
             .as_ptr(),
     },
     ffi::PyMethodDef::zeroed(),
@@ -298,11 +299,27 @@ unsafe extern "C" fn result(
 #[cold]
 fn failure(py: Python<'_>, res: i32, op: u8) -> PyResult<PyErr> {
     let errno = Errno(res.saturating_neg()).outside();
-    let message = text(py, &format!("{} ({})", errno.message(), op_text(op)))?;
+    let message = format!("{} ({}{})", errno.message(), op_text(op), too_new(errno, op));
+    let message = text(py, &message)?;
     // Called now, since OSError picks the subclass when called and a lazy PyErr would show plain
     // OSError to `except` clauses written in C.
     let error = py.get_type::<PyOSError>().call1((int(py, errno.0)?, message))?;
     Ok(PyErr::from_value(error))
+}
+
+/// What to know where a kernel has no such operation, which it tells by EINVAL, as it tells so much.
+///
+/// By the version, so a guess (distributions carry things back), good enough for a message.
+#[cold]
+fn too_new(errno: Errno, op: u8) -> String {
+    let (running, info) = (probe::kernel_version(), opcode::info(op));
+    let Some(since) = info.map(|info| info.since).filter(|_| errno == Errno::EINVAL) else {
+        return String::new();
+    };
+    if running >= probe::Version(since.0.into(), since.1.into(), 0) {
+        return String::new();
+    }
+    format!(", which came with Linux {}.{}; this is {running}", since.0, since.1)
 }
 
 /// ` flags=BUFFER|MORE buffer_id=7`, with the bits that have no name as one number; nothing for 0.

@@ -23,6 +23,7 @@ MINORS = range(11, 16)
 # Without a GIL: found as python3.14t and so on.
 FREE_THREADED = ("3.14t", "3.15t")
 SHUTTLE_TESTS = ("test", "--no-default-features", "--features", "sim", "--test", "shuttle")
+MUSL_TARGET = "x86_64-unknown-linux-musl"
 FEATURES = (["--no-default-features"], ["--no-default-features", "--features", "python"])
 
 
@@ -69,6 +70,13 @@ def first_python() -> str:
         if found := find_python(f"3.{minor}"):
             return found
     sys.exit(f"uring_rs needs Python 3.{MINORS[0]} or newer; none was found")
+
+
+def musl_is_here() -> bool:
+    """Whether rustc has a standard library for musl (`rustup target add`)."""
+    asked = ["rustc", "--print", "target-libdir", "--target", MUSL_TARGET]
+    shown = subprocess.run(asked, capture_output=True, text=True)
+    return shown.returncode == 0 and any(Path(shown.stdout.strip()).glob("libstd-*"))
 
 
 def cargo(session: nox.Session, *args: str, **env: str) -> None:

@@ -14,6 +14,7 @@ import nox
 import website
 from common import (
     FEATURES,
+    MUSL_TARGET,
     NOT_HERE,
     PROJECT,
     ROOT,
@@ -25,6 +26,7 @@ from common import (
     first_python,
     install_wheel,
     model_build,
+    musl_is_here,
     pytest,
 )
 
@@ -90,6 +92,13 @@ def lint(session: nox.Session) -> None:
     cargo(session, "fmt", "--all", "--check")
     for features in FEATURES:
         cargo(session, "clippy", "--all-targets", *features, "--", "-D", "warnings")
+    if musl_is_here():
+        # Where types of the C library are others, as on Alpine. A library needs it linked in late.
+        musl = ["--target", MUSL_TARGET, "--features", "sim"]
+        late = {"RUSTFLAGS": "-Ctarget-feature=-crt-static"}
+        cargo(session, "clippy", "--all-targets", *musl, "--", "-D", "warnings", **late)
+    else:
+        session.warn(f"not checked for musl: rustc has no standard library for {MUSL_TARGET}")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 

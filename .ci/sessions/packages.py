@@ -12,27 +12,30 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nox
-from common import MINORS, PROJECT, ROOT, TARGET, cargo, find_python, first_python
+from common import (
+    MINORS,
+    MUSL_TARGET,
+    PROJECT,
+    ROOT,
+    TARGET,
+    cargo,
+    find_python,
+    first_python,
+    musl_is_here,
+)
 
 sys.path.insert(0, str(ROOT / "tests"))
 
 DIST = ROOT / "dist"
 GNU = ["--zig", "--compatibility", "manylinux2014"]
-MUSL_TARGET = "x86_64-unknown-linux-musl"
 MUSL = ["--zig", "--target", MUSL_TARGET, "--compatibility", "musllinux_1_2"]
 # Only what the interpreter itself brings, and the wheel.
 PIP = ["--no-index", "--no-deps", "--disable-pip-version-check", "--quiet"]
-
-
-def musl_is_here() -> bool:
-    """Whether rustc has a standard library for musl (`rustup target add`)."""
-    asked = ["rustc", "--print", "target-libdir", "--target", MUSL_TARGET]
-    shown = subprocess.run(asked, capture_output=True, text=True)
-    return shown.returncode == 0 and any(Path(shown.stdout.strip()).glob("libstd-*"))
 
 
 def pythons() -> Iterator[str]:
@@ -74,6 +77,22 @@ def empty_environment(session: nox.Session, python: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def must_resolve(session: nox.Session, wheel: Path) -> None:
+    """That a glibc as old as the tag says has all that is needed: what it lacks has no version."""
+    (name,) = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    module = zipfile.ZipFile(wheel).extract(name, session.create_tmp())
+    shown = session.run("nm", "-D", "--undefined-only", module, external=True, silent=True)
+    needed = [line.split() for line in str(shown).splitlines() if line.strip()]
+    lacking = [
+        symbol
+        for kind, symbol in needed
+        # CPython's own are in the interpreter; a weak one may be absent.
+        if kind == "U" and "@" not in symbol and not symbol.startswith(("Py", "_Py"))
+    ]
+    if lacking:
+        session.error(f"{wheel.name} needs of glibc what it lacks: {lacking}")
+
+
 def try_it(session: nox.Session, python: str, package: Path, *options: str) -> None:
     """Install one file where nothing is, and let it do the README's job."""
     session.run(python, "-m", "pip", "install", *options, str(package), external=True)
@@ -103,6 +122,8 @@ def wheels(session: nox.Session) -> None:
     for wheel in made:
         check(wheel)
         session.run("auditwheel", "show", str(wheel))
+        if "manylinux" in wheel.name:
+            must_resolve(session, wheel)
     tried = 0
     for python in pythons():
         for wheel in fitting(python):

@@ -88,7 +88,7 @@ pub fn run(data: &[u8]) {
             let built = provided::recvmsg_multishot(5, *group, *name, *control, what);
             let (sqe, _args) = moved(built);
             let header: msghdr = read(sqe.addr);
-            assert_eq!((header.msg_namelen, header.msg_controllen), (*name, *control as usize));
+            assert_eq!((header.msg_namelen, header.msg_controllen), (*name, *control as _));
             assert_eq!((sqe.buf_index, sqe.flags), (*group, IOSQE_BUFFER_SELECT));
         }
         Ask::Epoll { .. } | Ask::EpollWait { .. } | Ask::Futexes { .. } => waits(ask, written),
@@ -369,8 +369,8 @@ fn sent(to: Option<&Name>, items: &Items, lengths: &[u16], flags: u32) {
     let built = net::sendmsg(5, vectors(lengths), address.flatten(), control, flags, 0);
     let (sqe, args) = moved(built);
     let header: msghdr = read(sqe.addr);
-    same_vectors(header.msg_iov as u64, header.msg_iovlen, lengths);
-    assert_eq!((header.msg_controllen, sqe.len), (whole, 1));
+    same_vectors(header.msg_iov as u64, header.msg_iovlen as _, lengths);
+    assert_eq!((header.msg_controllen, sqe.len), (whole as _, 1));
     assert_eq!(header.msg_control.is_null(), whole == 0);
     bytes(header.msg_control as u64, whole);
     match to {
@@ -387,9 +387,9 @@ fn received(room: u16, lengths: &[u16], flags: u32, written: &[u8], again: bool)
     assert!(args.written_by_kernel());
     for _ in 0..=u32::from(again) {
         let header: msghdr = read(sqe.addr);
-        same_vectors(header.msg_iov as u64, header.msg_iovlen, lengths);
+        same_vectors(header.msg_iov as u64, header.msg_iovlen as _, lengths);
         let told = (header.msg_namelen as usize, header.msg_controllen);
-        assert_eq!(told, (NAME, usize::from(room)));
+        assert_eq!(told, (NAME, room.into()));
         write(header.msg_name as u64, NAME, written);
         write(header.msg_control as u64, usize::from(room), written);
         // What it says of them: the lengths and the flags, and nothing else of the header.

@@ -73,7 +73,7 @@ impl MsgArgs {
 
     /// The ancillary data received: level, type and bytes of each.
     pub fn ancillary(&self) -> Vec<(i32, i32, Vec<u8>)> {
-        self.control.decode(self.header.msg_controllen)
+        self.control.decode(self.header.msg_controllen as _)
     }
 
     /// MSG_* flags of the message received.

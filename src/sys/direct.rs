@@ -57,8 +57,8 @@ pub fn in_memory(fd: i32) -> bool {
     // SAFETY: the kernel writes one structure at a live address (I5).
     let done = unsafe { libc::fstatfs64(fd, found.as_mut_ptr()) };
     // SAFETY: all zeroes, or written by the kernel: plain numbers either way (I5).
-    let kind = unsafe { found.assume_init() }.f_type as u64 & 0xffff_ffff;
-    done == 0 && IN_MEMORY.contains(&kind)
+    let kind: u64 = unsafe { found.assume_init() }.f_type as _;
+    done == 0 && IN_MEMORY.contains(&(kind & 0xffff_ffff))
 }
 
 /// Open the file behind a descriptor once more, with flags of its own. ENOENT without /proc.
@@ -95,7 +95,7 @@ pub unsafe fn advise_huge(address: NonNull<u8>, len: usize) {
 pub fn poll_in(fd: i32, patience_ns: u64) -> Result<bool, Errno> {
     let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let patience = libc::timespec {
-        tv_sec: (patience_ns / 1_000_000_000) as libc::time_t,
+        tv_sec: (patience_ns / 1_000_000_000) as _,
         tv_nsec: (patience_ns % 1_000_000_000) as _,
     };
     // SAFETY: one structure and one time, both live for the call (I5).

@@ -77,6 +77,27 @@ pub fn openat2(dir: i32, path: &CStr, mut how: open_how) -> Result<i32, Errno> {
     check(fd).map(|fd| fd as i32)
 }
 
+/// preadv2(2) or pwritev2(2), themselves: the C library has them from glibc 2.26 and musl 1.2.5 on
+/// only, and without the function the whole module could not be loaded.
+///
+/// # Safety
+/// As for [`preadv`] or [`pwritev`].
+#[inline]
+unsafe fn vectored(
+    call: c_long,
+    fd: i32,
+    parts: *const libc::iovec,
+    count: u32,
+    offset: u64,
+    rw_flags: i32,
+) -> Result<usize, Errno> {
+    // The offset in two halves, of which the second counts where a word has 32 bits.
+    let (low, high) = (offset as c_long, (offset >> 32) as c_long);
+    // SAFETY: the caller's promise (I5).
+    let moved = unsafe { libc::syscall(call, fd, parts, count as c_long, low, high, rw_flags) };
+    check(moved).map(|n| n as usize)
+}
+
 /// preadv2(2) of one piece of memory; offset -1 is the file's own position.
 ///
 /// # Safety
@@ -91,8 +112,7 @@ pub unsafe fn pread(
 ) -> Result<usize, Errno> {
     let part = libc::iovec { iov_base: addr.cast(), iov_len: len };
     // SAFETY: the caller's promise (I5).
-    check(unsafe { libc::preadv2(fd, &part, 1, offset as i64, rw_flags) } as c_long)
-        .map(|n| n as usize)
+    unsafe { vectored(libc::SYS_preadv2, fd, &part, 1, offset, rw_flags) }
 }
 
 /// pwritev2(2) of one piece of memory; offset -1 is the file's own position.
@@ -109,8 +129,7 @@ pub unsafe fn pwrite(
 ) -> Result<usize, Errno> {
     let part = libc::iovec { iov_base: addr.cast_mut().cast(), iov_len: len };
     // SAFETY: the caller's promise (I5).
-    check(unsafe { libc::pwritev2(fd, &part, 1, offset as i64, rw_flags) } as c_long)
-        .map(|n| n as usize)
+    unsafe { vectored(libc::SYS_pwritev2, fd, &part, 1, offset, rw_flags) }
 }
 
 /// preadv(2); offset -1 is the file's own position.
@@ -124,8 +143,7 @@ pub unsafe fn preadv(
     offset: u64,
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's promise (I5).
-    check(unsafe { libc::preadv2(fd, parts, count as i32, offset as i64, 0) } as c_long)
-        .map(|n| n as usize)
+    unsafe { vectored(libc::SYS_preadv2, fd, parts, count, offset, 0) }
 }
 
 /// pwritev(2); offset -1 is the file's own position.
@@ -139,8 +157,7 @@ pub unsafe fn pwritev(
     offset: u64,
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's promise (I5).
-    check(unsafe { libc::pwritev2(fd, parts, count as i32, offset as i64, 0) } as c_long)
-        .map(|n| n as usize)
+    unsafe { vectored(libc::SYS_pwritev2, fd, parts, count, offset, 0) }
 }
 
 /// fallocate(2).
@@ -160,7 +177,7 @@ pub fn duplicate(fd: i32) -> Result<i32, Errno> {
 pub fn wait_readable(fds: [i32; 2], timeout_ns: u64) -> Result<(), Errno> {
     let mut fds = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     let timeout = libc::timespec {
-        tv_sec: (timeout_ns / 1_000_000_000).min(i32::MAX as u64) as libc::time_t,
+        tv_sec: (timeout_ns / 1_000_000_000).min(i32::MAX as u64) as _,
         tv_nsec: (timeout_ns % 1_000_000_000) as _,
     };
     // SAFETY: two live structures and a live time, used during the call only (I5).

@@ -70,7 +70,7 @@ fn epoll_takes(fd: i32) -> Result<(), Errno> {
 /// ppoll(2): how many of `fds` are ready, after waiting for at most so long (for ever if None).
 pub fn poll(fds: &mut [pollfd], timeout_ns: Option<u64>) -> Result<u32, Errno> {
     let timeout = timeout_ns.map(|ns| libc::timespec {
-        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_sec: (ns / 1_000_000_000) as _,
         tv_nsec: (ns % 1_000_000_000) as _,
     });
     let timeout = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);

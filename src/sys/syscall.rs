@@ -297,12 +297,12 @@ pub type Limits = (Option<u64>, Option<u64>);
 
 /// How many bytes the process may lock (RLIMIT_MEMLOCK).
 pub fn limit_memlock() -> Result<Limits, Errno> {
-    limits(libc::RLIMIT_MEMLOCK as i32)
+    limits(libc::RLIMIT_MEMLOCK as _)
 }
 
 /// How many descriptors the process may have (RLIMIT_NOFILE).
 pub fn limit_nofile() -> Result<Limits, Errno> {
-    limits(libc::RLIMIT_NOFILE as i32)
+    limits(libc::RLIMIT_NOFILE as _)
 }
 
 fn limits(resource: i32) -> Result<Limits, Errno> {

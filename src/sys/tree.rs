@@ -275,10 +275,8 @@ pub fn make_node_at(dir: Fd<'_>, name: &CStr, mode: u32, device: u64) -> Result<
 }
 
 fn timespecs(atime: Time, mtime: Time) -> [libc::timespec; 2] {
-    [atime, mtime].map(|time| libc::timespec {
-        tv_sec: time.sec as libc::time_t,
-        tv_nsec: time.nsec as c_long as _,
-    })
+    [atime, mtime]
+        .map(|time| libc::timespec { tv_sec: time.sec as _, tv_nsec: time.nsec as c_long as _ })
 }
 
 /// futimens(3).

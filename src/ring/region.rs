@@ -87,8 +87,9 @@ impl Drop for Region {
     }
 }
 
-/// As many threads can begin a wait at the same moment; a page has room for them.
-const PLACES: usize = 64;
+/// As many threads can begin a wait at the same moment: one less than a page has room for, as Linux
+/// (measured: 6.18) bounds an offset as if the last place were none, and reads the first one instead.
+const PLACES: usize = 63;
 
 /// A region of wait arguments.
 pub struct WaitRegion {
@@ -109,7 +110,7 @@ unsafe impl Sync for WaitRegionRef {}
 impl WaitRegion {
     /// Make one for the ring `fd`, which is not enabled yet.
     pub fn register<K: Kernel>(kernel: &K, fd: i32) -> Result<Box<Self>, RingError> {
-        let region = Region::new(PLACES * size_of::<io_uring_reg_wait>())?;
+        let region = Region::new((PLACES + 1) * size_of::<io_uring_reg_wait>())?;
         region.register(kernel, fd, 0, true)?;
         Ok(Box::new(WaitRegion { region, taken: AtomicU64::new(0) }))
     }
@@ -165,5 +166,20 @@ impl WaitRegionRef {
         let result = enter((place * size) as *const c_void, size);
         waits.taken.fetch_and(!(1 << place), Ordering::Release);
         Some(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In the page's last place Linux would wait for as long as whoever is in its first.
+    #[test]
+    fn the_last_place_of_the_page_is_nobodys() {
+        let region = Region::new(4096).expect("a page");
+        let waits = WaitRegion { region, taken: AtomicU64::new(0) };
+        let places: Vec<_> = core::iter::from_fn(|| waits.take()).collect();
+        let room = waits.region.size() / size_of::<io_uring_reg_wait>();
+        assert!(places.iter().copied().eq(0..room - 1), "{places:?} of {room}");
     }
 }

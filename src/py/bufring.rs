@@ -8,6 +8,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
+use crate::py::armed;
 use crate::py::errors;
 use crate::py::keep::Keep;
 use crate::py::picked::PyPooledBuffer;
@@ -95,7 +96,7 @@ impl Drop for Held {
         if self.pool.users() > 0 || !self.pool.is_open() {
             return;
         }
-        Python::attach(|py| {
+        armed::last(|py| {
             let pending = errors::Pending::save(py);
             // Refused in a thread that may not use the ring: then closing the ring does it.
             let _ = self.close(py);

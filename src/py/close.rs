@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::py::ring::PyRing;
 use crate::py::state::{Ready, State};
-use crate::py::{errors, registry, trace};
+use crate::py::{armed, errors, registry, trace};
 use crate::ring::access::RingCell;
 use crate::ring::error::RingError;
 use crate::ring::kernel::Kernel;
@@ -396,7 +396,7 @@ impl Drop for PyRing {
         }
         // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way
         // through the frame that held the ring, which warnings and closing must not touch.
-        Python::attach(|py| {
+        armed::last(|py| {
             let pending = errors::Pending::save(py);
             // Not called from here on: the collector may have cleared it together with the ring,
             // and to call a function that it has cleared is a crash.

@@ -9,6 +9,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
+use crate::py::armed;
 use crate::py::ring::PyRing;
 
 /// The reference behind a raw pointer field, for visiting.
@@ -59,7 +60,7 @@ pub(crate) fn clear(ring: &PyRing) {
     if !ring.0.is_there() || !ring.cell.same_process() {
         return;
     }
-    Python::attach(|py| {
+    armed::last(|py| {
         let mut old = Vec::new();
         {
             if ring.cell.is_taken() {

@@ -10,6 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ops::args::Args;
+use crate::py::armed;
 use crate::py::direct::{self, Part, Shot};
 use crate::py::results::Results;
 use crate::py::sqe;
@@ -411,7 +412,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         arm_thread();
         if let Some(mut keep) = self.0.take() {
-            Python::attach(|py| keep.release(py));
+            armed::last(|py| keep.release(py));
         }
     }
 }

@@ -16,6 +16,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
+use crate::py::armed;
 use crate::py::errors;
 use crate::py::keep::{Keep, Memory};
 use crate::py::lent::{By, Kept, Lent};
@@ -199,7 +200,7 @@ impl Drop for PyBufferPool {
         if self.available() < self.count as usize {
             return;
         }
-        Python::attach(|py| {
+        armed::last(|py| {
             let pending = errors::Pending::save(py);
             // Refused in a thread that may not use the ring: then closing the ring does it.
             let _ = self.close(py);

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use crate::ops::args::Args;
+use crate::py::armed;
 use crate::py::bufring;
 use crate::py::direct::{self, Part};
 use crate::py::keep::{Keep, CHOOSES, NEEDS};
@@ -158,7 +159,7 @@ impl Drop for PySqe {
     fn drop(&mut self) {
         arm_thread();
         // Every push in flight holds a reference, so the kernel is done with all of it (I2).
-        Python::attach(|py| self.keep.get_mut().release(py));
+        armed::last(|py| self.keep.get_mut().release(py));
     }
 }
 

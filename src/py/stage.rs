@@ -3,6 +3,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::py::armed;
 use crate::py::direct;
 use crate::py::keep::{Keep, ATTRIBUTES, BIG, CHOOSES, NEEDS};
 use crate::py::register::personality::{Credentials, Parts};
@@ -29,7 +30,7 @@ struct GiveBack<'a>(&'a PyRing, u32);
 impl Drop for GiveBack<'_> {
     #[cold]
     fn drop(&mut self) {
-        Python::attach(|py| drop(self.0.unreserve(py, self.1, another_ring())));
+        armed::last(|py| drop(self.0.unreserve(py, self.1, another_ring())));
     }
 }
 

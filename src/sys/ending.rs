@@ -63,7 +63,7 @@ fn arm() {
         // SAFETY: the element outlives the thread's last look at its list: it goes with the
         // thread-locals, after which nothing reads the list (I9). It is never popped: an older
         // element that is popped by its owner takes it off the list.
-        unsafe { push(at, stand_still, ptr::null_mut()) };
+        unsafe { push(at, ended, ptr::null_mut()) };
     }
 }
 
@@ -76,8 +76,15 @@ fn push_function() -> Option<Push> {
     (!found.is_null()).then(|| unsafe { std::mem::transmute::<*mut c_void, Push>(found) })
 }
 
-extern "C" fn stand_still(_: *mut c_void) {
-    while has_begun() {
+extern "C" fn ended(_: *mut c_void) {
+    if has_begun() {
+        stand_still();
+    }
+}
+
+/// For a thread that must not go on while the process ends.
+pub fn stand_still() -> ! {
+    loop {
         // SAFETY: no memory is involved (I9).
         unsafe { libc::pause() };
     }

@@ -6,8 +6,6 @@ down at its very end. In each case a daemon thread is inside a call when the mai
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from helpers.child import run_child
@@ -101,6 +99,30 @@ kept = [{{}} for _ in range(100_000)]
     assert child.stderr == ""
 
 
+def test_a_thread_that_works_on_when_the_interpreter_has_ended() -> None:
+    """It comes back to look for signals, finds no interpreter, and stands still without a word."""
+    child = run_child(
+        f"""{PRELUDE}
+os.mkdir(f"{{folder}}/tree")
+for name in range(2000): open(f"{{folder}}/tree/{{name}}", "wb").close()
+
+def work():
+    inside.release()
+    for number in range(1000):
+        uring_rs.copy(f"{{folder}}/tree", f"{{folder}}/{{number}}", recursive=True)
+
+class Last:
+    def __del__(self, sleep=time.sleep): sleep(1)
+
+threading.Thread(target=work, daemon=True).start()
+inside.acquire()
+# Goes when the exit hooks have run and the threads are ended, the very last thing but the end.
+sys.modules["last"] = Last()
+"""
+    )
+    assert child.stderr == ""
+
+
 # What is let go of, by a thread that has never called the library.
 DROPPED = {
     "completion": """made.prep_nop(user_data=Last())
@@ -166,7 +188,7 @@ kept = [{{}} for _ in range(100_000)]
     assert child.stderr == ""
 
 
-@pytest.mark.skipif("URING_RS_SANITIZED" in os.environ, reason="a sanitizer keeps freed memory")
+@pytest.mark.unsanitized("a sanitizer keeps freed memory")
 def test_a_thread_that_ends_before_the_interpreter_does() -> None:
     """Nothing of it is left behind: the threads that were armed have their memory back."""
     run_child(

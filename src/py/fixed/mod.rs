@@ -15,6 +15,7 @@ use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::py::armed;
 use crate::py::keep::{Access, Keep, Memory, IOV_MAX};
 use crate::py::pool::{self, PyFixedBuffer};
 use crate::py::resources::lock;
@@ -89,7 +90,7 @@ impl Export {
 impl Drop for Export {
     fn drop(&mut self) {
         arm_thread();
-        Python::attach(|_| {
+        armed::last(|_| {
             // SAFETY: leaked in `of`, released and freed once, attached; nothing refers to the
             // memory any more (I2).
             unsafe {

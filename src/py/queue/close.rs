@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::PyTraverseError;
 
 use super::{Kept, PyQueue};
+use crate::py::armed;
 use crate::py::errors;
 use crate::py::jobs::NAP_NS;
 use crate::ring::teardown::Naps;
@@ -103,7 +104,7 @@ impl PyQueue {
         if !self.0.is_there() {
             return;
         }
-        Python::attach(|py| {
+        armed::last(|py| {
             let mut old = Vec::new();
             self.queue.try_keeps(|keep| {
                 if !keep.token().is_null() {
@@ -151,7 +152,7 @@ impl Drop for PyQueue {
             return;
         }
         // Destroyed by the interpreter, so it is attached; perhaps while an exception is on its way.
-        Python::attach(|py| {
+        armed::last(|py| {
             let pending = errors::Pending::save(py);
             self.let_die(py);
             pending.restore();

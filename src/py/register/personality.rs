@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::py::armed;
 use crate::py::errors;
 use crate::py::ring::PyRing;
 use crate::py::state::State;
@@ -82,7 +83,7 @@ impl PyPersonality {
             match cell.hold() {
                 Ok(Some(state)) if state.core.phase() != Phase::Open => return Ok(()),
                 Ok(Some(state)) => return state.core.unregister_personality(self.id),
-                Ok(None) => Python::attach(|py| py.detach(|| cell.wait_turn())),
+                Ok(None) => armed::again(|py| py.detach(|| cell.wait_turn())),
                 Err(RingError::Forked) => return Ok(()),
                 Err(error) => return Err(error),
             }

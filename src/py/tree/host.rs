@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use pyo3::prelude::*;
 
 use crate::bulk::tree::{Control, Host, Stop};
+use crate::py::armed;
 use crate::sys::syscall::monotonic_ns;
 
 /// Progress is told at most twenty times a second.
@@ -44,7 +45,7 @@ impl PyHost {
 impl Host for PyHost {
     fn look(&mut self, control: &Control) -> Result<(), Stop> {
         // No lock is held here, and there is none of ours that a handler could wait for (I6).
-        Python::attach(|py| self.ask(py, control)).map_err(|error| {
+        armed::again(|py| self.ask(py, control)).map_err(|error| {
             self.error = Some(error);
             Stop
         })

@@ -145,6 +145,13 @@ def requires_op() -> Callable[..., None]:
 
 
 @pytest.fixture(autouse=True)
+def _marked_unsanitized(request: pytest.FixtureRequest) -> None:
+    marker = request.node.get_closest_marker("unsanitized")
+    if marker is not None and "URING_RS_SANITIZED" in os.environ:
+        pytest.skip(marker.args[0])
+
+
+@pytest.fixture(autouse=True)
 def _marked_ops(request: pytest.FixtureRequest) -> None:
     for marker in request.node.iter_markers("requires_op"):
         for name in marker.args:

@@ -26,6 +26,7 @@ def run(*options: str) -> tuple[int, str]:
 
 
 @pytest.mark.once
+@pytest.mark.unsanitized("a sanitizer's allocator has none of the gauges' figures")
 @pytest.mark.timeout(150)
 def test_some_seconds_of_churn_leak_nothing() -> None:
     code, said = run("--seconds=6", "--warm-up=2", "--log=no")
@@ -34,6 +35,7 @@ def test_some_seconds_of_churn_leak_nothing() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.unsanitized("a sanitizer's allocator has none of the gauges' figures")
 @pytest.mark.timeout(150)
 def test_planted_leaks_are_found() -> None:
     plants = [f"--plant={name}" for name in PLANTS]

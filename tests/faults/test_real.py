@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.once,
     pytest.mark.requires_op("NOP", "READ"),
     # Whose look for leaks stops the process in calls that the supervisor waits for.
-    pytest.mark.skipif("URING_RS_SANITIZED" in os.environ, reason="a sanitizer makes calls, too"),
+    pytest.mark.unsanitized("a sanitizer makes calls, too"),
 ]
 
 

@@ -20,9 +20,7 @@ SANITIZERS = Path(__file__).parents[2] / ".ci" / "sanitizers"
 
 pytestmark = [
     pytest.mark.once,
-    pytest.mark.skipif(
-        "URING_RS_SANITIZED" in os.environ, reason="the sanitizer has an allocator of its own"
-    ),
+    pytest.mark.unsanitized("the sanitizer has an allocator of its own"),
 ]
 
 

@@ -89,6 +89,7 @@ def test_more_rings_than_mappings() -> None:
     )
 
 
+@pytest.mark.unsanitized("a sanitizer ends where it gets no address space itself")
 @pytest.mark.parametrize("entries", [8, 4096, 32768])
 def test_no_address_space_for_a_ring(entries: int) -> None:
     """A limit on address space is told, and does not end the process, wherever it strikes."""

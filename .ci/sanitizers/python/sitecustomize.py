@@ -5,7 +5,8 @@ report would be about that. What is found fails the process, whatever it would h
 
 Not asked in forked children: they keep what is their parent's for ever, and are meant to. Nor while
 there are other threads: the variables of their frames are in memory that CPython maps itself, where
-the sanitizer does not look, so that it would report what they hold.
+the sanitizer does not look, so that it would report what they hold. Nor where LEAKS_ARE_OTHERS says
+so: CPython itself loses objects where it has no memory, as do interpreters within it.
 """
 
 import atexit
@@ -24,7 +25,7 @@ _find_leaks = getattr(ctypes.CDLL(None), "__lsan_do_recoverable_leak_check", Non
 def _look() -> None:
     if os.getpid() != _process:
         return
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 or "LEAKS_ARE_OTHERS" in os.environ:
         return
     gc.collect()
     if _find_leaks is not None and _find_leaks():

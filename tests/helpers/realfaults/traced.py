@@ -76,20 +76,30 @@ def strace(script: Script, *words: str) -> tuple[Outcome, str]:
 
 
 def counts(script: Script) -> dict[str, tuple[int, int]]:
-    """Of each call: how many the main thread makes before the mark, and after it up to the next."""
+    """Of each call: how many the main thread makes before the mark, and after it up to the next.
+
+    Without those that other threads make too: strace counts anew for each, so that a fault meant
+    for the main one would come to all of them, and after the mark as well.
+    """
     outcome, trace = strace(script, "-e", f"trace={','.join(CALLS)},newfstatat,stat")
     if outcome.ended != 0:
         raise AssertionError(f"{script.name}: {outcome}")
     main = trace.split(maxsplit=1)[0]
     found: dict[str, list[int]] = {name: [0, 0, 0] for name in CALLS}
-    phase = 0
+    phase, shared = 0, set()
     for line in trace.splitlines():
         pid, _, call = line.partition(" ")
         phase += MARK in call
         name = call.strip().partition("(")[0]
-        if pid == main and name in found and phase < 3:
+        if pid != main:
+            shared.add(name)
+        elif name in found and phase < 3:
             found[name][phase] += 1
-    return {name: (before, made) for name, (before, made, _) in found.items() if made}
+    return {
+        name: (before, made)
+        for name, (before, made, _) in found.items()
+        if made and name not in shared
+    }
 
 
 def within(trace: str) -> int:

@@ -75,7 +75,8 @@ def run_python_suite(session: nox.Session, name: str, env: dict[str, str], plant
     # Faults are for the sanitizer to report. It is after paths through the code, not after the last
     # of many examples, which take several times longer under it.
     options = ["-m", "not alone", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
-    options += ["--hypothesis-profile=quick"]
+    # What pytest has caught of a process that the sanitizer ends is lost with it.
+    options += ["--hypothesis-profile=quick", "--capture=sys"]
     command = ["pytest", "--min-passed=1", "--timeout=600", *options]
     groups = [session.posargs] if session.posargs else test_groups()
     said = run_side_by_side(session, [[*command, *group] for group in groups], 2, **env)
@@ -100,7 +101,9 @@ def asan(session: nox.Session) -> None:
     env = {
         "LD_PRELOAD": runtime,
         # Of what the sanitizer itself would ask at the end most is CPython's: see sitecustomize.py.
-        "ASAN_OPTIONS": "detect_leaks=1:leak_check_at_exit=0:abort_on_error=1",
+        # Where there is no memory the tests want to see a MemoryError.
+        "ASAN_OPTIONS": "detect_leaks=1:leak_check_at_exit=0:abort_on_error=1"
+        ":allocator_may_return_null=1",
         "LSAN_OPTIONS": f"suppressions={HERE / 'leaks.supp'}:print_suppressions=0",
         "PYTHONPATH": str(HERE / "python"),
         # CPython's own allocator would hide small overruns.

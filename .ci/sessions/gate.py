@@ -14,6 +14,7 @@ import nox
 import website
 from common import (
     FEATURES,
+    LATE,
     MUSL_TARGET,
     NOT_HERE,
     PROJECT,
@@ -93,10 +94,9 @@ def lint(session: nox.Session) -> None:
     for features in FEATURES:
         cargo(session, "clippy", "--all-targets", *features, "--", "-D", "warnings")
     if musl_is_here():
-        # Where types of the C library are others, as on Alpine. A library needs it linked in late.
-        musl = ["--target", MUSL_TARGET, "--features", "sim"]
-        late = {"RUSTFLAGS": "-Ctarget-feature=-crt-static"}
-        cargo(session, "clippy", "--all-targets", *musl, "--", "-D", "warnings", **late)
+        # Where types of the C library are others, as on Alpine.
+        musl = ["--lib", "--target", MUSL_TARGET, "--no-default-features"]
+        cargo(session, "clippy", *musl, "--", "-D", "warnings", **LATE)
     else:
         session.warn(f"not checked for musl: rustc has no standard library for {MUSL_TARGET}")
     session.run("ruff", "check", ".")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nox
 from common import (
+    LATE,
     MINORS,
     MUSL_TARGET,
     PROJECT,
@@ -114,7 +115,11 @@ def wheels(session: nox.Session) -> None:
     from helpers.wheels import check
 
     begin = time.monotonic()
-    cargo(session, "clippy", "--features", "abi3", "--", "-D", "warnings")
+    lints = ["--", "-D", "warnings"]
+    cargo(session, "clippy", "--features", "abi3", *lints)
+    if musl_is_here():
+        musl = ["--target", MUSL_TARGET, "--features", "sim"]
+        cargo(session, "clippy", "--all-targets", *musl, *lints, **LATE)
     session.install("maturin[zig]>=1.9,<2", "auditwheel>=6")
     shutil.rmtree(DIST, ignore_errors=True)
     build_all(session)

@@ -170,10 +170,7 @@ impl World {
             });
         };
         let ring = self.maps.remove(at).ring;
-        let (fd, live) = (self.rings[ring].fd, self.rings[ring].live.len());
-        if live > 0 {
-            self.violation(format!("ring {fd} unmapped with {live} requests in flight"));
-        }
+        self.must_be_idle(ring, "unmapped");
         self.retire_if_done(ring);
     }
 

@@ -397,7 +397,12 @@ impl Bench {
 
     /// Nothing was done wrong, and what the kernel took is what came back by completion.
     pub fn check_record(&self) {
-        assert_eq!(self.sim.violations(), Vec::<String>::new());
+        let mut violations = self.sim.violations();
+        if !self.honest {
+            // One of them was said to have ended twice, so another was not waited for.
+            violations.retain(|each| !each.ends_with("cancellations of its own in flight"));
+        }
+        assert_eq!(violations, Vec::<String>::new());
         assert_eq!(self.ring.strays(), self.expected_strays);
         self.check_taken();
     }

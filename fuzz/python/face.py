@@ -255,10 +255,15 @@ def no_ring_left() -> None:
     """Every ring is closed by now, but for those that wait for the last of their requests.
 
     One that a request of its own holds (as its file, say) lives until it is closed: SAFETY.md, I7.
+    So does a queue that the program made an attribute of something that lives for ever.
     """
-    for ring in [each for each in gc.get_objects() if isinstance(each, uring_rs.Ring)]:
-        with contextlib.suppress(Exception):
-            ring.close(timeout=0.2)
+    for each in gc.get_objects():
+        if isinstance(each, uring_rs.Ring):
+            with contextlib.suppress(Exception):
+                each.close(timeout=0.2)
+        elif isinstance(each, (ioqueue.IoQueue, selectors.UringSelector)):
+            with contextlib.suppress(Exception):
+                each.close()
     for _ in range(200):
         left = [number for number in range(512) if is_ring(number)]
         if not left:

@@ -1,4 +1,4 @@
-"""Newer Pythons, Pythons with their own checks on, and the suite with each test in many threads."""
+"""Newer Pythons, Pythons with their own checks on, musl, and each test in many threads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ import re
 import shutil
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nox
-from common import NOT_HERE, PROJECT, ROOT, every_python, first_python, install_wheel
+from common import (
+    MUSL_TARGET,
+    NOT_HERE,
+    PROJECT,
+    ROOT,
+    TARGET,
+    every_python,
+    first_python,
+    install_wheel,
+    musl_is_here,
+)
 
 sys.path.insert(0, str(ROOT / "tests"))
 from helpers.evidence import record
@@ -155,6 +166,52 @@ def one_of_debian(session: nox.Session, folder: Path, python: str, tests: list[s
     )
     if counts["failed"]:
         session.error(f"{counts['failed']} tests failed on {python}")
+
+
+def for_musl(session: nox.Session, python: str) -> Path:
+    """A folder with the package for this interpreter, and what of the tests' needs is Python."""
+    place, out = (Path(session.create_tmp()).resolve() / name for name in ("musl", "wheels"))
+    for folder in (place, out):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.install("maturin[zig]>=1.9,<2")
+    needs = {
+        re.split(r"\W", need)[0]: need for need in nox.project.dependency_groups(PROJECT, "test")
+    }
+    # Newer ones are compiled.
+    needs["hypothesis"] = "hypothesis==6.130.*"
+    pure = [need for name, need in needs.items() if name not in COMPILED]
+    session.run("pip", "install", "-q", "--target", str(place), *pure)
+    build = ["--profile", "dev", "--zig", "--target", MUSL_TARGET, "--interpreter", python]
+    build += ["--compatibility", "musllinux_1_2", "--out", str(out)]
+    session.run("maturin", "build", *build, env={"CARGO_TARGET_DIR": str(TARGET)})
+    (wheel,) = out.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(place)
+    return place
+
+
+@nox.session(python=first_python(), default=False)
+def musl(session: nox.Session) -> None:
+    """The suite on a CPython that was built with musl: `nox -s musl -- PYTHON [folders of tests]`.
+
+    Needs rustc's standard library for musl; of that Python: ctypes and zlib. Without NumPy.
+    """
+    if not session.posargs or not musl_is_here():
+        session.error(f"needs the path of a Python, and rustc with a target {MUSL_TARGET}")
+    python, *tests = session.posargs
+    begun = time.monotonic()
+    session.env["PYTHONPATH"] = str(for_musl(session, python))
+    every = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("tests/**/conftest.py")]
+    lacking = [each for each in every if re.search(r"^import numpy", each.read_text(), re.M)]
+    ignored = [f"--ignore={each.relative_to(ROOT)}" for each in lacking]
+    logs = Path(session.create_tmp()) / "logs"
+    counts = run_all(session, tests or groups(), logs, python, "-m", "pytest", *ignored)
+    show = "import platform; print(platform.python_version(), *platform.libc_ver())"
+    shown = str(session.run(python, "-c", show, external=True, silent=True)).split()
+    figures = {**counts, "system": " ".join(shown[1:])}
+    command, seconds = "nox -s musl -- PYTHON", time.monotonic() - begun
+    record("pythons-musl", command=command, seconds=seconds, figures=figures, python=shown[0])
+    if counts["failed"]:
+        session.error(f"{counts['failed']} tests failed with musl")
 
 
 @nox.session(default=False)

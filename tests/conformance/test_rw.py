@@ -157,6 +157,7 @@ def test_nbytes_limits_a_write(ring: uring_rs.Ring, fd: int) -> None:
     assert os.pread(fd, 3, 0) == b"ab" + CONTENT[2:3]
 
 
+@pytest.mark.skipif(not hasattr(os, "RWF_APPEND"), reason="this Python was built without it")
 def test_append_flag(ring: uring_rs.Ring, fd: int) -> None:
     ring.prep_write(fd, b"tail", 0, rw_flags=os.RWF_APPEND)
     assert one(ring).result() == 4
@@ -270,6 +271,7 @@ def test_nonblocking_descriptors_wait_all_the_same(ring: uring_rs.Ring, pipe: Pi
     assert one(ring).result() == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this Python was built without it")
 def test_nowait_flag(ring: uring_rs.Ring, pipe: Pipe) -> None:
     ring.prep_read(pipe.out, bytearray(8), rw_flags=os.RWF_NOWAIT)
     failed(one(ring), BlockingIOError, errno.EAGAIN)

@@ -76,7 +76,7 @@ LONG = {
 
 
 def run(name: str, least: int, timeout: float, *patterns: str) -> None:
-    if importlib.util.find_spec("test.test_asyncio") is None:
+    if not importlib.util.find_spec("test") or not importlib.util.find_spec("test.test_asyncio"):
         pytest.skip("this interpreter came without its test package")
     # Their tests leave loops to the collector here and there.
     run_child(RUN, str(least), name, *patterns, timeout=timeout, options=["-W", "ignore"])

@@ -78,7 +78,7 @@ def lint_others(session: nox.Session) -> None:
 @contextlib.contextmanager
 def empty_environment(session: nox.Session, python: str) -> Iterator[str]:
     """The interpreter of a new environment with nothing in it but pip."""
-    folder = Path(session.create_tmp()) / "empty"
+    folder = Path(session.create_tmp()).resolve() / "empty"
     shutil.rmtree(folder, ignore_errors=True)
     session.run(python, "-m", "venv", str(folder), external=True)
     try:

@@ -74,8 +74,17 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Ask the kernel to cancel everything in flight. Each request still ends with its own
     /// completion, and some (disk transfers under way) cannot be cancelled, only waited for.
     pub fn cancel_in_flight(&mut self) -> Result<(), RingError> {
-        if self.live() == 0 || self.disabled {
+        if self.disabled {
             return Ok(());
+        }
+        if self.live() == 0 {
+            // A cancellation that the kernel did not take when it could have helped is waited for all
+            // the same: it has to be sent to come back.
+            return if self.cancelling > 0 && self.sq.pending() > 0 {
+                self.submit_now()
+            } else {
+                Ok(())
+            };
         }
         let mut cancel = io_uring_sync_cancel_reg {
             fd: -1,
@@ -151,7 +160,7 @@ impl<K: Kernel, P: Zeroed> Ring<K, P> {
     /// Is anything with the kernel, the ring's own cancellations included? Those keep no memory and
     /// do not stand in the way of closing; they are waited for while there is time.
     fn in_flight(&self) -> bool {
-        self.live() > 0 || self.cancelling > 0
+        self.live() > 0 || (self.cancelling > 0 && self.phase != Phase::Closed)
     }
 
     /// Unmap and close. False, with nothing done, while a request is live.

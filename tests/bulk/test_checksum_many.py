@@ -116,6 +116,19 @@ def test_left_early(tree: list[Path], taken: int) -> None:
     assert threading.active_count() == before
 
 
+def test_no_thread_can_be_started(tree: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the number of processes is limited: the caller's thread hashes."""
+    asked = []
+
+    def start(thread: threading.Thread) -> None:
+        asked.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert dict(checksum_many(tree)) == wanted(tree)
+    assert asked
+
+
 def test_a_large_file_that_is_gone_before_it_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:

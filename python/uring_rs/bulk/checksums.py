@@ -86,7 +86,16 @@ class _Hashing:
     def submit(self, path: Any, work: Callable[..., str], what: Any, held: int) -> None:
         if self.pool is None:
             self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "uring_rs-hash")
-        self.waiting.append((path, self.pool.submit(work, what), held))
+        try:
+            future = self.pool.submit(work, what)
+        except RuntimeError:
+            # No thread can be started (a limit on processes, say): done here then.
+            future = Future()
+            try:
+                future.set_result(work(what))
+            except Exception as error:
+                future.set_exception(error)
+        self.waiting.append((path, future, held))
         self.held += held
 
     def of_bytes(self, data: bytes) -> str:

@@ -140,7 +140,7 @@ def canary(session: nox.Session) -> None:
 @nox.session(python=first_python(), default=False)
 def asan_rust(session: nox.Session) -> None:
     """The Rust tests under AddressSanitizer and LeakSanitizer, overflow checks on."""
-    build = sanitized("address")
+    build = sanitized("address") | {"LSAN_OPTIONS": f"suppressions={HERE / 'leaks.supp'}"}
     tests = ["test", "--target", host_triple(), "--no-default-features", "--features", "sim"]
     began = time.monotonic()
     for mistake, objection in (

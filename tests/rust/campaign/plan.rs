@@ -213,7 +213,7 @@ impl Drop for Label {
 /// Nothing is left of anything.
 fn left_clean(scenario: &Scenario, sim: &SimKernel, tokens: &Tokens, said: &Said, what: &str) {
     // Polls keep no memory: a ring may be closed with some in flight.
-    let grave = |each: &String| scenario.late || !each.ends_with("requests in flight");
+    let grave = |each: &String| scenario.late || !each.ends_with(" in flight");
     let violations: Vec<String> = sim.violations().into_iter().filter(grave).collect();
     assert_eq!(violations, Vec::<String>::new(), "{what}");
     if said.kept > 0 {

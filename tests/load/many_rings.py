@@ -81,6 +81,18 @@ def many(count: int) -> dict[str, int | float]:
     }
 
 
+def soon() -> uring_rs.Ring:
+    """A ring, once there is room: what a closed one had locked comes back after close(2)."""
+    until = time.monotonic() + 5
+    while True:
+        try:
+            return uring_rs.Ring(ENTRIES)
+        except uring_rs.UringUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
 def until_refused(cause: uring_rs.Cause, word: str, most: int = 100_000) -> dict[str, int]:
     """Rings until one is refused for this cause, in words that contain `word`; then as before."""
     rings: list[uring_rs.Ring] = []
@@ -97,7 +109,7 @@ def until_refused(cause: uring_rs.Cause, word: str, most: int = 100_000) -> dict
     # One gone is room for one. Some more gone, for what Python and malloc want meanwhile: at the
     # limit of mappings they have none either.
     rings.pop().close()
-    rings.append(uring_rs.Ring(ENTRIES))
+    rings.append(soon())
     for _ in range(5):
         rings.pop().close()
     for number, ring in enumerate(rings):

@@ -24,6 +24,8 @@ MINORS = range(11, 16)
 FREE_THREADED = ("3.14t", "3.15t")
 SHUTTLE_TESTS = ("test", "--no-default-features", "--features", "sim", "--test", "shuttle")
 MUSL_TARGET = "x86_64-unknown-linux-musl"
+# What maturin is told.
+MUSL = ["--zig", "--target", MUSL_TARGET, "--compatibility", "musllinux_1_2"]
 # A module that is loaded has its C library from the interpreter.
 LATE = {"RUSTFLAGS": "-Ctarget-feature=-crt-static"}
 FEATURES = (["--no-default-features"], ["--no-default-features", "--features", "python"])

@@ -20,6 +20,7 @@ import nox
 from common import (
     LATE,
     MINORS,
+    MUSL,
     MUSL_TARGET,
     PROJECT,
     ROOT,
@@ -34,7 +35,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 DIST = ROOT / "dist"
 GNU = ["--zig", "--compatibility", "manylinux2014"]
-MUSL = ["--zig", "--target", MUSL_TARGET, "--compatibility", "musllinux_1_2"]
 # Only what the interpreter itself brings, and the wheel.
 PIP = ["--no-index", "--no-deps", "--disable-pip-version-check", "--quiet"]
 

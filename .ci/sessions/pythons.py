@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nox
 from common import (
+    MUSL,
     MUSL_TARGET,
     NOT_HERE,
     PROJECT,
@@ -181,8 +182,7 @@ def for_musl(session: nox.Session, python: str) -> Path:
     needs["hypothesis"] = "hypothesis==6.130.*"
     pure = [need for name, need in needs.items() if name not in COMPILED]
     session.run("pip", "install", "-q", "--target", str(place), *pure)
-    build = ["--profile", "dev", "--zig", "--target", MUSL_TARGET, "--interpreter", python]
-    build += ["--compatibility", "musllinux_1_2", "--out", str(out)]
+    build = ["--profile", "dev", *MUSL, "--interpreter", python, "--out", str(out)]
     session.run("maturin", "build", *build, env={"CARGO_TARGET_DIR": str(TARGET)})
     (wheel,) = out.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(place)

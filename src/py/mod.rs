@@ -18,6 +18,7 @@ mod fast;
 mod fixed;
 mod freelist;
 mod gc;
+mod graveyard;
 mod inner;
 mod jobs;
 mod keep;
@@ -105,8 +106,8 @@ fn _uring(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(jobs::stream::_stream, m)?)?;
     m.add_function(wrap_pyfunction!(jobs::write_many::_write_many, m)?)?;
     m.add_function(wrap_pyfunction!(jobs::save::_save, m)?)?;
-    m.add_function(wrap_pyfunction!(close::_close_all, m)?)?;
-    m.add_function(wrap_pyfunction!(close::_graveyard, m)?)?;
+    m.add_function(wrap_pyfunction!(graveyard::_close_all, m)?)?;
+    m.add_function(wrap_pyfunction!(graveyard::_graveyard, m)?)?;
     #[cfg(debug_assertions)]
     // Not into `__all__`: the stub does not know it.
     m.setattr("_plant", wrap_pyfunction!(planted::_plant, m)?)?;

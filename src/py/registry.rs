@@ -81,9 +81,9 @@ pub(crate) fn bury(py: Python<'_>) {
     }
     let candidates: Vec<_> = lock(&GRAVEYARD).clone();
     for cell in candidates {
-        if super::close::finish_if_done(py, &cell) {
+        if super::graveyard::finish_if_done(py, &cell) {
             lock(&GRAVEYARD).retain(|grave| !Arc::ptr_eq(grave, &cell));
-            super::close::bury(py, cell);
+            super::graveyard::bury(py, cell);
         }
     }
 }

@@ -3,7 +3,7 @@
 mod environment;
 mod refusal;
 
-pub use environment::{environment, from_files, kernel_version, Environment, Version};
+pub use environment::{environment, from_files, is_before, kernel_version, Environment, Version};
 pub use refusal::{
     diagnose, diagnose_call, diagnose_room, explain_register, ring_bytes, too_old, Cause, Refusal,
 };

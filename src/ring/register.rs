@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use crate::ring::error::{Call, RingError};
 use crate::ring::kernel::Kernel;
-use crate::ring::probe::{self, Version};
+use crate::ring::probe;
 use crate::ring::slots::Zeroed;
 use crate::ring::Ring;
 use crate::sys::abi::{io_uring_clock_register, io_uring_napi, io_uring_rsrc_update};
@@ -19,7 +19,7 @@ pub fn told<K: Kernel>(kernel: &K, op: u32, errno: Errno) -> RingError {
     let known = |info: &RegisterInfo| match probe::query(kernel) {
         Ok(answer) => answer.nr_register_opcodes > op,
         // The version is a guess (distributions carry things back), good enough for a message.
-        Err(_) => probe::kernel_version() >= Version(info.since.0.into(), info.since.1.into(), 0),
+        Err(_) => !probe::is_before(info.since),
     };
     match register::info(op) {
         Some(info) if errno == Errno::EINVAL && !known(info) => {

@@ -312,14 +312,13 @@ fn failure(py: Python<'_>, res: i32, op: u8) -> PyResult<PyErr> {
 /// By the version, so a guess (distributions carry things back), good enough for a message.
 #[cold]
 fn too_new(errno: Errno, op: u8) -> String {
-    let (running, info) = (probe::kernel_version(), opcode::info(op));
-    let Some(since) = info.map(|info| info.since).filter(|_| errno == Errno::EINVAL) else {
-        return String::new();
-    };
-    if running >= probe::Version(since.0.into(), since.1.into(), 0) {
-        return String::new();
+    match opcode::info(op) {
+        Some(info) if errno == Errno::EINVAL && probe::is_before(info.since) => {
+            let ((major, minor), running) = (info.since, probe::kernel_version());
+            format!(", which came with Linux {major}.{minor}; this is {running}")
+        }
+        _ => String::new(),
     }
-    format!(", which came with Linux {}.{}; this is {running}", since.0, since.1)
 }
 
 /// ` flags=BUFFER|MORE buffer_id=7`, with the bits that have no name as one number; nothing for 0.

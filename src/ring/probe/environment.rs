@@ -34,6 +34,11 @@ pub fn kernel_version() -> Version {
     Version::parse(&syscall::uname())
 }
 
+/// Whether the running kernel, by its version, came before that one: as good a guess.
+pub fn is_before(since: (u8, u8)) -> bool {
+    kernel_version() < Version(since.0.into(), since.1.into(), 0)
+}
+
 /// What of the host bears on io_uring.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Environment {

@@ -401,6 +401,8 @@ def stats():
     ready.release()
     while True: uring_rs.stat_many(paths)
 
+# Two threads that print at the end of the interpreter by sys.stderr are a fatal error of CPython's.
+threading.excepthook = lambda told: os.write(2, f"{{told.exc_type.__name__}}:".encode())
 ready = threading.Semaphore(0)
 works = [again(make) for make in (queue_ended, files_begun, files_in_order, stream_begun,
          walk_begun, selector_ready)]

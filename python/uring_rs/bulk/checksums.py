@@ -89,7 +89,8 @@ class _Hashing:
         try:
             future = self.pool.submit(work, what)
         except RuntimeError:
-            # No thread can be started (a limit on processes, say): done here then.
+            # No thread can be started (a limit on processes, say): done here then. One that there
+            # is may do it too, for nobody.
             future = Future()
             try:
                 future.set_result(work(what))
